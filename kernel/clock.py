@@ -1,0 +1,124 @@
+"""Time, as one small port: a node reads it here only, so that tests and simulations can own it.
+
+Elapsed time is monotonic seconds; wall time is aware UTC, or integer milliseconds since the epoch where it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """A callback that has been scheduled and can be taken back."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Take the callback back; no effect once it ran."""
+
+
+class Clock(Protocol):
+    """Where a node's time comes from."""
+
+    @abstractmethod
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point, never going back; on one machine the same for every process."""
+
+    @abstractmethod
+    def wall_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+
+    @abstractmethod
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` on the running event loop, not before `delay_s` seconds have passed."""
+
+    def now(self) -> datetime:
+        """Wall time as an aware UTC datetime."""
+        return datetime.fromtimestamp(self.wall_ms() / 1000, UTC)
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait `delay_s` seconds of this clock."""
+        if delay_s <= 0:
+            await asyncio.sleep(0)
+            return
+        done = asyncio.get_running_loop().create_future()
+        timer = self.call_later(delay_s, lambda: done.done() or done.set_result(None))
+        try:
+            await done
+        finally:
+            timer.cancel()
+
+
+class SystemClock(Clock):
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        return asyncio.get_running_loop().call_later(delay_s, callback)
+
+
+class ManualClock(Clock):
+    """A clock that stands still until `advance` moves it; timers that fall due run in order of their time.
+
+    Wall and monotonic time move together; `jump_wall` moves the wall clock alone, as a time server would.
+    """
+
+    def __init__(self, *, wall_ms: int = 1_700_000_000_000, monotonic: float = 1000.0) -> None:
+        self._wall_ms = float(wall_ms)
+        self._monotonic = monotonic
+        self._order = itertools.count()
+        self._timers: list[tuple[float, int, _ManualTimer]] = []
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def wall_ms(self) -> int:
+        return int(self._wall_ms)
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        timer = _ManualTimer(callback)
+        heapq.heappush(self._timers, (self._monotonic + max(delay_s, 0.0), next(self._order), timer))
+        return timer
+
+    def jump_wall(self, seconds: float) -> None:
+        """Move the wall clock alone; no timer fires."""
+        self._wall_ms += seconds * 1000
+
+    def next_timer(self) -> float | None:
+        """Seconds until the earliest timer that has not been cancelled, or None without one."""
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return max(self._timers[0][0] - self._monotonic, 0.0) if self._timers else None
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward, running each timer that falls due at its own time."""
+        until = self._monotonic + seconds
+        while (wait := self.next_timer()) is not None and self._monotonic + wait <= until:
+            _, _, timer = heapq.heappop(self._timers)
+            self._step(wait)
+            timer.callback()
+        self._step(until - self._monotonic)
+
+    def _step(self, seconds: float) -> None:
+        self._monotonic += seconds
+        self._wall_ms += seconds * 1000
+
+
+class _ManualTimer(Timer):
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
