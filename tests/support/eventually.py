@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import anyio
 
@@ -25,7 +25,7 @@ async def eventually(probe: Callable[[], T | Awaitable[T]], *, within_s: float =
     while True:
         try:
             given = probe()
-            value = await given if inspect.isawaitable(given) else given
+            value = cast(T, await given if inspect.isawaitable(given) else given)
         except AssertionError as error:
             pause_s = patience.after(error)
         else:
