@@ -1,0 +1,43 @@
+"""What can go wrong between a node and its store.
+
+    CallboardError
+    └─ StorageError
+       ├─ Unavailable      the store does not answer: back off and try again
+       ├─ Full             no room for new work; completions still go through
+       ├─ LeaseLost        the claim token is no longer the job's: stop the attempt
+       ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
+       ├─ MigrationNeeded  the schema is older than this code, or too new for it
+       └─ InvalidStore     the URL, path or option names no store that can be opened
+"""
+
+from __future__ import annotations
+
+from ..kernel.errors import CallboardError
+
+
+class StorageError(CallboardError):
+    """Anything a store reports."""
+
+
+class Unavailable(StorageError):
+    """The store did not answer; whether the call took effect is unknown, and repeating it is safe."""
+
+
+class Full(StorageError):
+    """There is no room for new jobs. Nothing of the call was written; it may be repeated when there is room."""
+
+
+class LeaseLost(StorageError):
+    """A write carried a claim token that is no longer the job's; it was refused and changed nothing."""
+
+
+class Corrupt(StorageError):
+    """What is stored cannot be read as what it should be; it was left untouched."""
+
+
+class MigrationNeeded(StorageError):
+    """The store's schema does not fit this code. Nothing was written."""
+
+
+class InvalidStore(StorageError, ValueError):
+    """A store URL, path or option cannot be used. Nothing was created."""

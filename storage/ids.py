@@ -1,0 +1,62 @@
+"""Job ids: 128 bits, time-ordered, made by the client (UUIDv7 layout, RFC 9562 §5.7).
+
+Inside the runtime and the stores an id is 16 bytes; `format_id` and `parse_id` stand at the edge.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from ..kernel.clock import Clock
+from ..kernel.errors import CallboardError
+
+
+class InvalidId(CallboardError, ValueError):
+    """A text that is no job id was given where one was expected."""
+
+    def __init__(self, text: object) -> None:
+        super().__init__(f"{text!r} is no job id: expected 32 hexadecimal digits, as `callboard jobs list` prints them")
+
+
+class IdFactory:
+    """Makes ids that grow strictly within this factory, also when the wall clock goes back.
+
+    `entropy(n)` gives n random bytes; a simulation passes its seeded generator.
+    """
+
+    def __init__(self, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._last = 0  # milliseconds << 12 | counter: the 60 bits that order ids
+        self._pool = b""
+        self._at = 0
+
+    def new_id(self) -> bytes:
+        """A fresh id, greater than every id that this factory gave before."""
+        stamp = self._clock.wall_ms() << 12
+        if stamp <= self._last:
+            stamp = self._last + 1
+        self._last = stamp
+        at = self._at
+        if at >= len(self._pool):
+            self._pool = self._entropy(8000)
+            at = 0
+        self._at = at + 8
+        tail = int.from_bytes(self._pool[at : at + 8], "big") & 0x3FFF_FFFF_FFFF_FFFF
+        high = (stamp >> 12) << 16 | 0x7000 | (stamp & 0xFFF)
+        return (high << 64 | 0x8000_0000_0000_0000 | tail).to_bytes(16, "big")
+
+
+def format_id(job_id: bytes) -> str:
+    """The one text form: lower-case, with hyphens."""
+    digits = job_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def parse_id(text: str) -> bytes:
+    """The 16 bytes of an id in text; upper case and missing hyphens are taken too. Raises `InvalidId`."""
+    try:
+        return uuid.UUID(text).bytes
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidId(text) from None

@@ -1,0 +1,43 @@
+"""The port of a whole store: one URL opened, with its smaller ports."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..records import Finding
+from .jobs import HeartbeatStore, JobStore
+from .nodes import NodeStore
+from .queues import QueueStore
+from .wakeups import WakeupStore
+
+
+class Store(Protocol):
+    """One store. Constructing it touches nothing; `open` connects, and is called on the node's event loop."""
+
+    is_durable: bool  # jobs outlive the process
+    is_shared: bool  # several processes may open it at once
+    jobs: JobStore
+    queues: QueueStore
+    nodes: NodeStore
+    wakeups: WakeupStore
+
+    @abstractmethod
+    async def open(self, *, migrate: bool = True) -> None:
+        """Connect, and bring an empty or older schema up to date if `migrate`.
+
+        Raises `InvalidStore`, `Corrupt`, `MigrationNeeded` or `Unavailable`; then nothing was changed or left open.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was handed in, then let go of everything. Idempotent."""
+
+    @abstractmethod
+    def heartbeats(self) -> HeartbeatStore:
+        """A handle for the heartbeat's thread."""
+
+    @abstractmethod
+    async def examine(self) -> Sequence[Finding]:
+        """What `doctor` says of this store: versions, durability, room, integrity."""

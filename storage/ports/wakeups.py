@@ -1,0 +1,28 @@
+"""The port of wake-ups: hints between nodes that looking is worth while. They may be lost; polling stands underneath."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from ..records import Wakeup
+
+
+class WakeupStore(Protocol):
+    """How nodes on one store wake each other. All methods are called on the node's event loop."""
+
+    @abstractmethod
+    async def listen(self, on_wakeups: Callable[[Collection[Wakeup]], None]) -> None:
+        """Call `on_wakeups` for what other handles announce (never for this handle's own), until `close`.
+
+        An empty collection means: something may have changed, look everywhere.
+        """
+
+    @abstractmethod
+    async def announce(self, wakeups: Collection[Wakeup]) -> None:
+        """Tell the others, after the commit. Never raises for a listener that is gone."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop listening."""
