@@ -15,7 +15,7 @@ setup: ## Make .venv with everything that developing needs
 	@.ci/venv dev
 
 check: setup ## Lint, formatting and types (ruff, mypy, pyright); a warning is an error
-	$(PY) -m ruff check .
+	$(PY) -m ruff check --output-format=concise .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy .typing/callboard $(wildcard tests examples bench)
 	$(PY) -m pyright --pythonpath $(PY) --warnings
