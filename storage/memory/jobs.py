@@ -94,7 +94,7 @@ class MemoryJobs(JobStore):
             for retry in retries:
                 record = board.leased(retry.id, retry.claim_token, boot_id)
                 if record is None:
-                    accepted.append(board.stands(retry.id, retry.claim_token, boot_id, (RETRYABLE,)))
+                    accepted.append(board.stands(retry.id, retry.claim_token, boot_id, (RETRYABLE, CANCELLED)))
                     continue
                 _remember(record, retry.attempt, now, retry.error)
                 self._put_back(record, RETRYABLE, retry.run_at, now)
@@ -107,7 +107,7 @@ class MemoryJobs(JobStore):
             for snooze in snoozes:
                 record = board.leased(snooze.id, snooze.claim_token, boot_id)
                 if record is None:
-                    accepted.append(board.stands(snooze.id, snooze.claim_token, boot_id, (SCHEDULED,)))
+                    accepted.append(board.stands(snooze.id, snooze.claim_token, boot_id, (SCHEDULED, CANCELLED)))
                     continue
                 record.attempt -= 1
                 self._put_back(record, SCHEDULED, snooze.run_at, now)
