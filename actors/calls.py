@@ -33,6 +33,7 @@ from .signature import Signature
 
 _CALL_DEPTH = MAX_DEPTH + 2  # the payload's own two lists around values of full depth
 _NONE = b"\xc0"
+_NO_NAMES: Mapping[str, object] = {}
 
 
 class Calls:
@@ -68,9 +69,11 @@ class Calls:
         """The arguments of a payload, as the handler's annotations say. Raises `Undecodable`, also for a misfit."""
         plan = self._plan or self._planned()
         # Where every part turns out to be of a type that is wanted as it is, there is nothing left to be strict about.
-        match peek(payload, MAX_PAYLOAD_BYTES):
-            case [list(given), dict(named)] if not named and plan.is_fast(given, named):
-                return tuple(given), named
+        call = peek(payload, MAX_PAYLOAD_BYTES)
+        if type(call) is list and len(call) == 2 and call[1] == {} and type(call[0]) is list:
+            given = call[0]
+            if plan.is_fast(given, _NO_NAMES):
+                return tuple(given), {}
         args, kwargs = read_call(payload)
         try:
             self._bind(plan, args, kwargs)
