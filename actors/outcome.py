@@ -130,7 +130,15 @@ class Discarded:
     reason: str
 
 
-Outcome = Completed | Retrying | Snoozed | Cancelled | Failed | Discarded
+@final
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The attempt is undone: the node drains, or does not know the handler. The job waits again, unharmed."""
+
+    delay_s: float = 0.0
+
+
+Outcome = Completed | Retrying | Snoozed | Cancelled | Failed | Discarded | HandedBack
 
 FAILED_ATTEMPTS = "attempts"  # the last attempt failed
 FAILED_BUDGET = "budget"  # the next attempt would have come later than the policy's budget allows
