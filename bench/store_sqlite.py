@@ -19,23 +19,25 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from itertools import chain
 from multiprocessing.connection import Connection
 
 from callboard.kernel.clock import SystemClock
 from callboard.storage.ids import IdFactory
 from callboard.storage.job import Claimed, JobState, NewJob
+from callboard.storage.migrate import load_migrations
 from callboard.storage.records import Beat, ClaimRequest, Finish, Node
 from callboard.storage.sqlite.connection import connect
 from callboard.storage.sqlite.driver import SqliteStore
-from callboard.storage.sqlite.inserts import _INSERT
-from callboard.storage.sqlite.ends import _FINISH
-from callboard.storage.sqlite.claims import _CLAIM, _PEEK, _READ
-from callboard.storage.migrate import load_migrations
 from callboard.storage.sqlite.rows import claims_of, ids_of
-from callboard.storage.statements import chunks
+from callboard.storage.statements import chunks, load
 
+_PACKAGE = "callboard.storage.sqlite"
+_INSERT = load(_PACKAGE, "sql/jobs/insert.sql")
+_PEEK = load(_PACKAGE, "sql/jobs/claim_peek.sql")
+_CLAIM = load(_PACKAGE, "sql/jobs/claim.sql")
+_READ = load(_PACKAGE, "sql/jobs/claim_read.sql")
+_FINISH = load(_PACKAGE, "sql/jobs/finish.sql")
 LEASE_MS = 30_000
 PAYLOAD = b"\x92\x2a" + b"x" * 38
 RESULT = b"\xc0"
@@ -77,7 +79,7 @@ def bench_raw(folder: str, jobs: int, batch: int) -> None:
     """The statements of the store, no port, no counters, one thread."""
     connection = connect(f"{folder}/raw.db")
     connection.execute("PRAGMA journal_mode = WAL")
-    for statement in load_migrations("callboard.storage.sqlite", "sql/migrations")[0].statements:
+    for statement in load_migrations(_PACKAGE, "sql/migrations")[0].statements:
         connection.execute(statement)
     boot, now, waiting = b"B" * 16, SystemClock().wall_ms(), new_jobs(jobs)
     with Measured(jobs) as measured:
@@ -99,8 +101,7 @@ def bench_raw(folder: str, jobs: int, batch: int) -> None:
             for start, count in chunks(len(ids)):
                 part = ids[start : start + count]
                 connection.execute(_CLAIM.rows(count), [boot, now, now, *part])
-                [text] = connection.execute(_READ.rows(count), part).fetchone()
-                claimed += [job for job, _ in claims_of([text], "default")]
+                claimed += claims_of(connection.execute(_READ.rows(count), part), "default").values()
             connection.execute("COMMIT")
             connection.execute("BEGIN IMMEDIATE")
             for start, count in chunks(len(claimed)):
@@ -113,9 +114,10 @@ def bench_raw(folder: str, jobs: int, batch: int) -> None:
 
 
 async def drain(store: SqliteStore, boot: bytes, jobs: int, batch: int, *, lanes: int = 1) -> tuple[int, list[float]]:
-    """Claim and finish until nothing comes any more, with claims running ahead of finishes; how many, and each fifth."""
+    """Claim and finish until nothing comes, with claims running ahead of finishes; how many, and the rate by fifths."""
     finishing: set[asyncio.Future[list[bool]]] = set()
-    done, fifths, mark = 0, [], time.perf_counter()
+    done, mark = 0, time.perf_counter()
+    fifths: list[float] = []
 
     async def lane() -> None:
         nonlocal done, mark
@@ -274,8 +276,9 @@ async def bench_pair(folder: str, jobs: int, batch: int, *, spin: bool = False) 
     print(f"two processes, {batch} a batch{beside}: {jobs / seconds:,.0f}/s")
     for done, waits, beats in found:
         print(
-            f"  share {done / total:.0%}; lock waits of {waits.count}: p50 {waits.p50_ms:.2f}, p99 {waits.p99_ms:.2f}, "
-            f"longest {waits.longest_ms:.1f} ms; {len(beats)} beats: p99 {p(beats, 0.99):.1f}, longest {p(beats, 1):.1f} ms"
+            f"  share {done / total:.0%}; ms waited for the lock: p50 {waits.p50_ms:.2f}, p99 {waits.p99_ms:.2f}, "
+            f"longest {waits.longest_ms:.1f} of {waits.count}; ms for a beat: p99 {p(beats, 0.99):.1f}, "
+            f"longest {p(beats, 1):.1f} of {len(beats)}"
         )
 
 
@@ -286,17 +289,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=100)
     asked = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="callboard-bench-")
-    run: Callable[[Awaitable[None]], None] = asyncio.run  # type: ignore[assignment]
     try:
         if "raw" in asked.parts:
             bench_raw(folder, asked.jobs, asked.batch)
         if "port" in asked.parts:
-            run(bench_port(folder, asked.jobs, asked.batch))
+            asyncio.run(bench_port(folder, asked.jobs, asked.batch))
         if "million" in asked.parts:
-            run(bench_million(folder, 1_000_000))
+            asyncio.run(bench_million(folder, 1_000_000))
         if "pair" in asked.parts:
-            run(bench_pair(folder, asked.jobs, asked.batch))
-            run(bench_pair(folder, asked.jobs // 20, asked.batch, spin=True))
+            asyncio.run(bench_pair(folder, asked.jobs, asked.batch))
+            asyncio.run(bench_pair(folder, asked.jobs // 20, asked.batch, spin=True))
     finally:
         shutil.rmtree(folder)
 
