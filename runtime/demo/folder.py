@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...kernel.errors import CallboardError
+
 _LEFT_OUT = frozenset({"site-packages", "dist-packages", "__pycache__"})
 
 
-class NoPythonFiles(ValueError):
+class NoPythonFiles(CallboardError, ValueError):
     """The folder cannot be indexed: it does not exist, cannot be read, or holds no `.py` file."""
 
 

@@ -1,14 +1,20 @@
-"""What one job of the demo does: read one Python file and count what stands in it. Pure but for reading the file."""
+"""What one job of the demo does: read one Python source and count what stands in it. Pure."""
 
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 # What `ast.parse` raises for text that is no Python: another attempt would end the same way.
 UNPARSABLE = (SyntaxError, UnicodeDecodeError, ValueError, RecursionError, MemoryError)
+
+# CPython counts the depth of a tree under construction once for the whole interpreter: two threads that parse at a
+# time make each other fail, with SystemError (python/cpython#106905) or with RecursionError, which would look like the
+# file's own fault. Parsing holds the GIL anyway, so taking turns costs nothing.
+_parsing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +29,10 @@ class IndexedFile:
     modules: list[str]  # the modules they name, each once, sorted; relative ones as seen from the folder
 
 
-def index_file(root: Path, path: str) -> IndexedFile:
-    """The figures of the file `path` below `root`. Raises one of `UNPARSABLE`, or OSError if it cannot be read."""
-    return index_source((root / path).read_bytes(), path)
-
-
 def index_source(source: bytes, path: str) -> IndexedFile:
     """The figures of a source text. Raises one of `UNPARSABLE` if this Python cannot parse it."""
-    tree = ast.parse(source, filename=path)
+    with _parsing:
+        tree = ast.parse(source, filename=path)
     functions = classes = imports = 0
     modules: set[str] = set()
     for statement in _statements(tree):

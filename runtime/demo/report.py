@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .index import IndexedFile
 
 _TOP = 10
-_UNPARSED_SHOWN = 1000  # a result is at most 1 MiB; how many there were in all stands in `files - parsed`
+UNPARSED_SHOWN = 1000  # a result is at most 1 MiB; how many there were in all is `files - parsed`
 _REASON_CHARS = 300
 
 
@@ -94,5 +94,5 @@ class Tally:
             imports=self.imports,
             largest=largest,
             most_imported=[MostImported(module, files) for module, files in imported],
-            unparsed=sorted(self._unparsed, key=lambda file: file.path)[:_UNPARSED_SHOWN],
+            unparsed=sorted(self._unparsed, key=lambda file: file.path)[:UNPARSED_SHOWN],
         )

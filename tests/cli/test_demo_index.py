@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from callboard.runtime.demo.folder import NoPythonFiles, standard_library, survey
-from callboard.runtime.demo.index import UNPARSABLE, IndexedFile, index_file, index_source
+from callboard.runtime.demo.index import UNPARSABLE, IndexedFile, index_source
 from callboard.runtime.demo.report import Largest, MostImported, Tally, Unparsed
 
 SOURCE = b'''# a comment
@@ -80,6 +83,26 @@ def test_text_that_is_no_python_raises_what_the_job_never_retries(source: bytes)
         index_source(source, "a.py")
 
 
+def test_files_parsed_in_many_threads_do_not_disturb_each_other() -> None:
+    source = (standard_library() / "ast.py").read_bytes()
+    alone = index_source(source, "ast.py")
+    thresholds = gc.get_threshold()
+
+    def change_threads(_phase: str, _info: dict[str, int]) -> None:
+        time.sleep(0)  # a collection in the midst of parsing may run anybody's finalizer, which gives up the GIL
+
+    gc.callbacks.append(change_threads)
+    gc.set_threshold(500)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            together = list(threads.map(lambda _: index_source(source, "ast.py"), range(16)))
+    finally:
+        gc.callbacks.remove(change_threads)
+        gc.set_threshold(*thresholds)
+
+    assert together == [alone] * 16
+
+
 def test_a_survey_takes_python_files_and_leaves_out_what_is_installed(tmp_path: Path) -> None:
     for name in ("b.py", "a/c.py", "a/notes.txt", "site-packages/x.py", "a/__pycache__/c.py", "a/.hidden/d.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +159,7 @@ def test_the_standard_library_is_found_and_large() -> None:
 
     assert len(workload.paths) > 400
     assert "ast.py" in workload.paths
-    assert index_file(workload.root, "ast.py").functions > 100
+    assert index_source((workload.root / "ast.py").read_bytes(), "ast.py").functions > 100
     assert not [path for path in workload.paths if "site-packages" in path]
 
 
