@@ -47,10 +47,10 @@ class Clock(Protocol):
         if delay_s <= 0:
             await asyncio.sleep(0)
             return
-        done = asyncio.get_running_loop().create_future()
-        timer = self.call_later(delay_s, lambda: done.done() or done.set_result(None))
+        due = asyncio.Event()
+        timer = self.call_later(delay_s, due.set)
         try:
-            await done
+            await due.wait()
         finally:
             timer.cancel()
 

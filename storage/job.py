@@ -82,9 +82,10 @@ TRANSITIONS: Mapping[Verb, Transition] = {
     Verb.CLAIM: Transition(_one(_S.AVAILABLE), _one(_S.EXECUTING)),
     Verb.PROMOTE: Transition(_one(_S.SCHEDULED, _S.RETRYABLE), _one(_S.AVAILABLE)),
     Verb.FINISH: Transition(_one(_S.EXECUTING), TERMINAL, is_fenced=True),
-    Verb.RETRY: Transition(_one(_S.EXECUTING), _one(_S.RETRYABLE), is_fenced=True),
-    Verb.SNOOZE: Transition(_one(_S.EXECUTING), _one(_S.SCHEDULED), is_fenced=True),
-    Verb.HAND_BACK: Transition(_one(_S.EXECUTING), _one(_S.AVAILABLE, _S.SCHEDULED), is_fenced=True),
+    # cancelled: where cancellation was requested, no verb puts the job back in line
+    Verb.RETRY: Transition(_one(_S.EXECUTING), _one(_S.RETRYABLE, _S.CANCELLED), is_fenced=True),
+    Verb.SNOOZE: Transition(_one(_S.EXECUTING), _one(_S.SCHEDULED, _S.CANCELLED), is_fenced=True),
+    Verb.HAND_BACK: Transition(_one(_S.EXECUTING), _one(_S.AVAILABLE, _S.SCHEDULED, _S.CANCELLED), is_fenced=True),
     Verb.RESCUE: Transition(_one(_S.EXECUTING), _one(_S.AVAILABLE, _S.FAILED, _S.CANCELLED), is_fenced=True),
     Verb.CANCEL: Transition(WAITING, _one(_S.CANCELLED)),  # an executing job is only marked: cancel_requested
     Verb.REVIVE: Transition(WAITING | TERMINAL, _one(_S.AVAILABLE)),
@@ -141,11 +142,11 @@ class Job:
     crashes: int
     payload: bytes
     timeout_ms: int | None = None
-    boot_id: bytes | None = None  # of the node that claimed it last
+    boot_id: bytes | None = None  # of the node that claimed it last; None once that claim was taken from it
     lease_until: int | None = None  # only while executing
     started_at: int | None = None  # of the last attempt
-    finished_at: int | None = None
-    cancel_requested: bool = False
+    finished_at: int | None = None  # only while terminal
+    cancel_requested: bool = False  # only while executing
     result: bytes | None = None  # encoded
     reason: str | None = None  # why it failed, was cancelled or discarded
     progress: bytes | None = None  # encoded [progress, message], as the handler last reported

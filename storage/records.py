@@ -39,7 +39,7 @@ class ClaimReply(NamedTuple):
     """Jobs in the order (priority, vtime, id), leased to the caller."""
 
     jobs: list[Claimed]
-    next_run_at: int | None  # wall milliseconds of the queue's earliest job that is not due yet
+    next_run_at: int | None  # wall milliseconds of the queue's earliest scheduled or retryable job; unset if paused
     is_paused: bool = False
 
 

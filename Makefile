@@ -1,0 +1,38 @@
+# Needs Python >= 3.11, git and make. Every target brings .venv up to date by itself; PYTHON=... chooses the Python.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup check test wheel-test bench demo clean
+unexport PYTHONPATH PYTHONHOME
+export PYTHON
+
+PY := .venv/bin/python
+
+help: ## Show this list
+	@echo "Callboard: make TARGET"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-13s %s\n' "$$name" "$$text"; done
+
+setup: ## Make .venv with everything that developing needs
+	@.ci/venv dev
+
+check: setup ## Lint, formatting and types (ruff, mypy, pyright); a warning is an error
+	$(PY) -m ruff check --output-format=concise .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy .typing/callboard $(wildcard tests examples bench)
+	$(PY) -m pyright --pythonpath $(PY) --warnings
+
+test: setup ## All tests, then those marked `wheel` against the built wheel; ARGS="-k claim" goes to pytest
+	$(PY) -m pytest tests $(ARGS)
+	@.ci/wheel
+
+wheel-test: setup ## Only the tests marked `wheel`, against the built wheel in an environment of its own
+	@.ci/wheel
+
+bench: setup ## Measure speed and memory; FILES="bench/kernel.py" chooses, ARGS=... goes to each
+	@set -e; for file in $(or $(FILES),$(sort $(wildcard bench/*.py))); do echo "== $$file"; $(PY) $$file $(ARGS); done
+
+demo: ## Index the standard library with two node processes; STORE=sqlite:///file.db, ARGS="--kill --json"
+	@.ci/venv run
+	@.venv/bin/callboard demo $(if $(STORE),--store '$(STORE)') $(ARGS)
+
+clean: ## Remove .venv, caches and build leftovers
+	rm -rf .venv .mypy_cache .ruff_cache build dist callboard.egg-info tests/.pytest_cache tests/.hypothesis

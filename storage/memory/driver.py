@@ -1,0 +1,58 @@
+"""The store in memory: jobs live as long as the process. For tests, for simulations and for work that may be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...kernel.clock import Clock
+from ..ports.jobs import HeartbeatStore
+from ..ports.store import Store
+from ..records import Finding
+from .board import Board
+from .heartbeat import MemoryHeartbeat
+from .jobs import MemoryJobs
+from .nodes import MemoryNodes
+from .queues import MemoryQueues
+from .wakeups import MemoryWakeups
+
+
+class MemoryStore(Store):
+    """One handle on jobs in memory. Its methods may be called from several threads."""
+
+    is_durable = False
+    is_shared = False
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._use(Board(), clock)
+
+    def another(self, *, clock: Clock | None = None) -> MemoryStore:
+        """A second handle on the same jobs, as another node in this process holds it; `clock` is that node's."""
+        other = MemoryStore.__new__(MemoryStore)
+        other._use(self._board, clock or self._clock)
+        return other
+
+    def _use(self, board: Board, clock: Clock) -> None:
+        self._board = board
+        self._clock = clock
+        self.jobs = MemoryJobs(board, clock)
+        self.queues = MemoryQueues(board)
+        self.nodes = MemoryNodes(board, clock)
+        self.wakeups = MemoryWakeups(board)
+
+    async def open(self, *, migrate: bool = True) -> None:
+        pass
+
+    async def close(self) -> None:
+        """Stop listening. The jobs stay for as long as a handle on them is kept, and may be opened again."""
+        await self.wakeups.close()
+
+    def heartbeats(self) -> HeartbeatStore:
+        return MemoryHeartbeat(self._board, self._clock)
+
+    async def examine(self) -> Sequence[Finding]:
+        with self._board.lock:
+            kept = len(self._board.records)
+        return [
+            Finding("warn", "durability", "jobs are kept in memory and end with the process"),
+            Finding("ok", "room", f"{kept} jobs in memory"),
+        ]

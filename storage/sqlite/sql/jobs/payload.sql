@@ -1,0 +1,3 @@
+SELECT payload
+FROM jobs
+WHERE id = ?

@@ -1,0 +1,79 @@
+"""The kinds of store that the contract suite and the model run on.
+
+A new kind is a `Place` of its own and a line in `PLACES`; no test changes. Tests let time pass by the place's methods
+only, since a store may keep its leases by a server's clock that no test can move.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+from callboard.kernel.clock import ManualClock
+from callboard.storage.memory.driver import MemoryStore
+from callboard.storage.ports.store import Store
+
+
+class Place(ABC):
+    """Where one test keeps one store, empty at first."""
+
+    def __init__(self, path: Path, clock: ManualClock) -> None:
+        self.path = path
+        self.clock = clock
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why this kind cannot run here, or None."""
+        return None
+
+    @classmethod
+    @asynccontextmanager
+    async def made(cls, path: Path, clock: ManualClock) -> AsyncIterator[Self]:
+        """A place for one test, taken away when the last handle was closed."""
+        yield cls(path, clock)
+
+    @abstractmethod
+    def handle(self) -> Store:
+        """A handle, not opened yet; a further one is what another node would hold on the same jobs."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let wall time pass; where the lease clock is this machine's, lease time passes too."""
+        self.clock.advance(seconds)
+
+    async def pass_lease_time(self, milliseconds: int) -> None:
+        """Let lease time pass; wall time may pass too."""
+        self.clock.advance(milliseconds / 1000)
+
+
+class MemoryPlace(Place):
+    """Memory. All handles come from the first one."""
+
+    def __init__(self, path: Path, clock: ManualClock) -> None:
+        super().__init__(path, clock)
+        self._first = MemoryStore(clock=clock)
+
+    def handle(self) -> Store:
+        return self._first.another()
+
+
+class SqlitePlace(Place):
+    """A file; each handle has its own connections and thread."""
+
+    @staticmethod
+    def missing() -> str | None:
+        if find_spec("callboard.storage.sqlite.driver") is None:
+            return "this checkout has no SQLite store"
+        return None
+
+    def handle(self) -> Store:
+        from callboard.storage.sqlite.driver import SqliteStore
+
+        store: Store = SqliteStore(self.path / "jobs.db", clock=self.clock)
+        return store
+
+
+PLACES: dict[str, type[Place]] = {"memory": MemoryPlace, "sqlite": SqlitePlace}
