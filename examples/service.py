@@ -11,11 +11,12 @@ processes of their own, run `callboard run examples.service:runtime` and let the
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from callboard import Ctx, Runtime
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from callboard import Ctx, Runtime
 
 runtime = Runtime()  # the store: CALLBOARD_STORE, else sqlite:///callboard.db
 

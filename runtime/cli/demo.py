@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 StoreUrl = Annotated[
     str | None,
-    typer.Option("--store", metavar="URL", help="Where to keep the jobs, and go on with them. [a file removed at the end]"),
+    typer.Option("--store", metavar="URL", help="Where to keep the jobs. [a file that is removed at the end]"),
 ]
 Folder = Annotated[
     Path | None,
@@ -44,7 +45,7 @@ def demo(store: StoreUrl = None, folder: Folder = None, kill: Kill = False, json
     workload = survey(folder if folder is not None else standard_library())
     console = _console(json)
     scratch = Path(tempfile.mkdtemp(prefix="callboard-demo-"))
-    store_url = store or f"sqlite:///{scratch / 'demo.db'}"
+    store_url = store or f"sqlite:///{quote(str(scratch / 'demo.db'))}"
     keep_scratch = False
     clock = SystemClock()
     try:

@@ -107,9 +107,7 @@ class Crew:
         while len(self.nodes) < self.size:
             self._started += 1
             self.nodes.append(
-                NodeProcess(
-                    self._started, store=self._store, queue=self._queue, slots=self._slots, folder=self._folder
-                )
+                NodeProcess(self._started, store=self._store, queue=self._queue, slots=self._slots, folder=self._folder)
             )
 
     @property

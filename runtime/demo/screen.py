@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ...kernel.clock import Clock
 from .outcome import Outcome
+from .report import Report
 
 _LINE_EVERY_S = 1.0
 _RATE_OVER_S = 2.0
@@ -88,15 +89,22 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         if more := outcome.failed - len(report.unparsed):
             console.print(Text(f"  and {more:,} more"))
     console.print()
-    lines = [
-        f"{report.files:,} files, {report.parsed:,} parsed: {report.code_lines:,} code lines, "
-        f"{report.functions:,} functions, {report.classes:,} classes, {report.imports:,} imports",
-        f"{outcome.jobs:,} jobs: {outcome.completed:,} completed, {outcome.failed:,} failed, "
-        f"{outcome.attempts:,} attempts, {outcome.rescued:,} rescued",
-        f"{outcome.seconds:.1f} s with {outcome.nodes} nodes: {outcome.jobs_per_second:,.0f} jobs/s",
-    ]
-    for line in lines:
+    for line in (_code_line(report), _jobs_line(outcome), _speed_line(outcome)):
         console.print(Text(line), soft_wrap=not console.is_terminal)
+
+
+def _code_line(report: Report) -> str:
+    code = f"{report.code_lines:,} code lines, {report.functions:,} functions, {report.classes:,} classes"
+    return f"{report.files:,} files, {report.parsed:,} parsed: {code}, {report.imports:,} imports"
+
+
+def _jobs_line(outcome: Outcome) -> str:
+    ends = f"{outcome.completed:,} completed, {outcome.failed:,} failed"
+    return f"{outcome.jobs:,} jobs: {ends}, {outcome.attempts:,} attempts, {outcome.rescued:,} rescued"
+
+
+def _speed_line(outcome: Outcome) -> str:
+    return f"{outcome.seconds:.1f} s with {outcome.nodes} nodes: {outcome.jobs_per_second:,.0f} jobs/s"
 
 
 def _show_unparsed(console: Console, outcome: Outcome) -> None:

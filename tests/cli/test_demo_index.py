@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from callboard.runtime.demo.folder import NoPythonFiles, standard_library, survey
 from callboard.runtime.demo.index import UNPARSABLE, IndexedFile, index_source
 from callboard.runtime.demo.report import Largest, MostImported, Tally, Unparsed
