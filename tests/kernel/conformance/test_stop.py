@@ -15,7 +15,7 @@ from callboard.kernel.errors import ActorCrashed
 from callboard.kernel.exits import Exit, Killed, Shutdown
 from callboard.kernel.supervisor import Supervisor
 from callboard.kernel.system import ChildEvent
-from tests.kernel.cast import Boom, Chronicler, Diary, Hold, Keeper, Stubborn
+from tests.kernel.cast import Boom, Chronicler, Diary, Finish, Hold, Keeper, Stubborn
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.both_loops
@@ -203,6 +203,38 @@ async def test_cancelling_the_leaving_itself_kills_what_is_left_and_is_raised() 
 
     assert task.cancelled()
     assert diary.lines == ["start a", "stop a: Killed"]
+
+
+async def test_a_tree_may_be_closed_in_another_task_than_the_one_that_opened_it() -> None:
+    diary = Diary()
+    sup = Supervisor([ChildSpec(Chronicler, id="a", args=(diary, "a"))])
+    with anyio.CancelScope():
+        await asyncio.create_task(_open(sup))
+    assert await sup.ref("a").ask("open") == "open"
+
+    await sup.__aexit__(None, None, None)
+
+    assert diary.lines == ["start a", "stop a: Shutdown"]
+
+
+async def _open(sup: Supervisor) -> None:
+    await sup.__aenter__()
+
+
+async def test_a_cancellation_from_outside_is_not_taken_for_the_supervisors_own() -> None:
+    def observe(event: ChildEvent) -> None:
+        task.cancel()
+
+    async def main() -> None:
+        child = ChildSpec(Keeper, id="a", restart="transient", significant=True)
+        async with Supervisor([child], observer=observe) as sup:
+            await sup.ref("a").tell(Finish())
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(main())
+    await asyncio.wait([task])
+
+    assert task.cancelled()
 
 
 async def test_cancelling_the_entering_stops_what_had_started() -> None:
