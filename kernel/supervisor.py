@@ -152,7 +152,7 @@ class Supervisor:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         assert self._root is not None
         return await self._root.close(error)
 
