@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
 from .actors.context import Ctx
 from .actors.definition import BadArguments, PayloadTooLarge
 from .actors.outcome import Cancel, Discard, RetryAfter, Snooze
@@ -28,6 +26,7 @@ from .runtime.handle import Handle, JobCancelled, JobDiscarded, JobFailed, JobNo
 from .runtime.job import Job, Registry
 from .runtime.runtime import Runtime
 from .runtime.settings import InvalidSettings, Settings
+from .runtime.version import VERSION as __version__
 from .storage.errors import Full, InvalidStore, Unavailable
 from .storage.job import JobState
 
@@ -70,4 +69,5 @@ __all__ = [
     "StoredJob",
     "Supervisor",
     "Unavailable",
+    "__version__",
 ]

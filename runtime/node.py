@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from .. import __version__
 from ..actors.names import validate_queue
 from ..actors.node import NodeParts
 from ..kernel.codec import encode
@@ -25,6 +24,7 @@ from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
 from .tree import tree
+from .version import VERSION
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -151,7 +151,7 @@ class Node:
 
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
         return tree(
-            self.parts, self.store, self.health, self._runtime.settings, __version__, queues=queues, report=self.report
+            self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, report=self.report
         )
 
     def _observe(self, event: ChildEvent) -> None:
