@@ -141,6 +141,7 @@ class Incarnation:
         self.lane.append(Stop(final=True))  # should it ever come back to its mailbox, it ends there
         frames = self.task.get_stack(limit=1)
         where = f" at {frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else ""
+        self.child.let_go(self)
         self.child.note("abandoned", f"it swallowed its cancellation and is left behind{where}")
         self.child.ended(self, Killed(abandoned=True))
 

@@ -1,13 +1,13 @@
 """What can go wrong between a node and its store.
 
-    CallboardError
-    └─ StorageError
-       ├─ Unavailable      the store does not answer: back off and try again
-       ├─ Full             no room for new work; completions still go through
-       ├─ LeaseLost        the claim token is no longer the job's: stop the attempt
-       ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
-       ├─ MigrationNeeded  the schema is older than this code, or too new for it
-       └─ InvalidStore     the URL, path or option names no store that can be opened
+CallboardError
+└─ StorageError
+   ├─ Unavailable      the store does not answer: back off and try again
+   ├─ Full             no room for new work; completions still go through
+   ├─ LeaseLost        the claim token is no longer the job's: stop the attempt
+   ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
+   ├─ MigrationNeeded  the schema is older than this code, or too new for it
+   └─ InvalidStore     the URL, path or option names no store that can be opened
 """
 
 from __future__ import annotations

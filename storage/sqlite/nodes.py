@@ -1,0 +1,49 @@
+"""The port of nodes on SQLite."""
+
+from __future__ import annotations
+
+from builtins import list as list_of
+from collections.abc import Sequence
+
+from ..ports.nodes import NodeStore
+from ..records import Node
+from ..statements import load
+from .reader import Reader
+from .rows import node_of
+from .transaction import Transaction
+from .writer import Writer
+
+_REGISTER = load(__package__, "sql/nodes/register.sql")
+_LIST = load(__package__, "sql/nodes/list.sql")
+_FORGET = load(__package__, "sql/nodes/forget.sql")
+
+
+class SqliteNodes(NodeStore):
+    """Rows of nodes in a file."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def register(self, node: Node) -> None:
+        await self._writer.submit(_register, node, rows=1)
+
+    async def list(self) -> list_of[Node]:
+        return [node_of(row) for row in await self._reader.all(_LIST)]
+
+    async def forget(self, boot_ids: Sequence[bytes]) -> None:
+        await self._writer.submit(_forget, boot_ids, rows=len(boot_ids))
+
+
+def _register(tx: Transaction, calls: Sequence[Node]) -> list[None]:
+    for node in calls:
+        row = (node.boot_id, node.host, node.pid, node.version, node.started_at, tx.now, node.report)
+        tx.write(_REGISTER, row)
+    return [None] * len(calls)
+
+
+def _forget(tx: Transaction, calls: Sequence[Sequence[bytes]]) -> list[None]:
+    for boot_ids in calls:
+        for boot_id in boot_ids:
+            tx.write(_FORGET, (boot_id,))
+    return [None] * len(calls)

@@ -1,0 +1,3 @@
+DELETE FROM jobs
+WHERE id IN (/*each*/ ? /*end*/)
+    AND state <> 3

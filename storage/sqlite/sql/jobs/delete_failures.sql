@@ -1,0 +1,2 @@
+DELETE FROM failures
+WHERE job_id IN (/*each*/ ? /*end*/)

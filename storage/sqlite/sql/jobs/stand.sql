@@ -1,0 +1,3 @@
+SELECT queue, state, claim_token, boot_id
+FROM jobs
+WHERE id = ?

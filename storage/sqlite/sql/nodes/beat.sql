@@ -1,0 +1,3 @@
+UPDATE nodes
+SET seen_at = ?, report = ?
+WHERE boot_id = ?

@@ -1,0 +1,2 @@
+DELETE FROM nodes
+WHERE boot_id = ?

@@ -1,0 +1,3 @@
+INSERT INTO queues (name)
+VALUES /*each*/ (?) /*end*/
+ON CONFLICT DO NOTHING

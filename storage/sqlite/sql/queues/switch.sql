@@ -1,0 +1,3 @@
+UPDATE queues
+SET is_paused = ?
+WHERE name = ?
