@@ -9,6 +9,7 @@ from ..kernel.codec import (
     MAX_DEPTH,
     SCALARS,
     NotStorable,
+    Packable,
     Undecodable,
     check_text,
     decode,
@@ -68,9 +69,11 @@ class Calls:
         """The arguments of a payload, as the handler's annotations say. Raises `Undecodable`, also for a misfit."""
         plan = self._plan or self._planned()
         # Where every part turns out to be of a type that is wanted as it is, there is nothing left to be strict about.
-        match peek(payload, MAX_PAYLOAD_BYTES):
-            case [list(given), dict(named)] if not named and plan.is_fast(given, named):
-                return tuple(given), named
+        call = peek(payload, MAX_PAYLOAD_BYTES)
+        if type(call) is list and len(call) == 2:
+            args, kwargs = call
+            if type(args) is list and type(kwargs) is dict and not kwargs and plan.is_fast(args, kwargs):
+                return tuple(args), kwargs
         args, kwargs = read_call(payload)
         try:
             self._bind(plan, args, kwargs)
@@ -86,7 +89,7 @@ class Calls:
         try:
             return self._signature.call.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise self._bad(str(error)) from None
+            raise BadArguments(f"job {self._job!r} takes {shown(self._signature.call)}: {error}") from None
 
     def encode_result(self, value: object) -> bytes:
         """A result as bytes. Raises `ResultTooLarge` or `ResultNotStorable`.
@@ -122,34 +125,41 @@ class Calls:
 
     def _encode_slowly(self, plan: Plan, args: tuple[object, ...], kwargs: Mapping[str, object]) -> bytes:
         self._bind(plan, args, kwargs)
-        lowered = [self._lower(plan, index, value) for index, value in enumerate(args)]
-        lowered_by_name = {name: self._lower(plan, name, value) for name, value in kwargs.items()}
-        return pack([lowered, lowered_by_name])
-
-    def _lower(self, plan: Plan, key: int | str, value: object) -> Any:
-        shape = plan.shape(key)
         try:
-            try:
-                lowered = shape.lower(value)
-            except Misfit as misfit:
-                lowered = self._lower_foreign(shape, value, misfit, plan.label(key))
-            check_text(lowered)
-            return plain(lowered)
+            stored = [self._store(plan, index, value) for index, value in enumerate(args)]
+            return pack([stored, {name: self._store(plan, name, value) for name, value in kwargs.items()}])
+        except UnicodeEncodeError:
+            for index, value in enumerate(args):
+                self._check_text(plan, index, value)
+            for name, value in kwargs.items():
+                self._check_text(plan, name, value)
+            raise
+
+    def _store(self, plan: Plan, key: int | str, value: object) -> Packable:
+        try:
+            return plain(_lowered(plan.shape(key), value))
+        except (Misfit, NotStorable) as error:
+            raise self._named(plan, key, error) from None
+
+    def _check_text(self, plan: Plan, key: int | str, value: object) -> None:
+        try:
+            check_text(key)
+            check_text(_lowered(plan.shape(key), value))
         except NotStorable as error:
-            raise error.inside(f"job {self._job!r}, argument {plan.label(key)!r}") from None
-
-    def _lower_foreign(self, shape: Shape, value: object, misfit: Misfit, label: str) -> Any:
-        """What the annotation does not name but would restore, such as text for a UUID, as what it is restored to."""
-        try:
-            return shape.lower(shape.restore(value))
-        except Misfit:
-            raise self._bad(f"argument {label!r}{misfit.where}: {misfit}") from None
+            raise self._named(plan, key, error) from None
 
     def _restore(self, plan: Plan, key: int | str, value: object) -> Any:
         try:
             return plan.shape(key).restore(value)
         except Misfit as misfit:
-            raise self._bad(f"argument {plan.label(key)!r}{misfit.where}: {misfit}") from None
+            raise self._named(plan, key, misfit) from None
+
+    def _named(self, plan: Plan, key: int | str, error: Misfit | NotStorable) -> BadArguments | NotStorable:
+        """What went wrong, with job and argument named."""
+        where = f"job {self._job!r}, argument {plan.label(key)!r}"
+        if isinstance(error, NotStorable):
+            return error.inside(where)
+        return BadArguments(f"{where}{error.where}: {error}")
 
     def _bind(self, plan: Plan, args: Any, kwargs: Mapping[str, object]) -> None:
         """Raises `BadArguments` unless the handler could be called so."""
@@ -164,9 +174,6 @@ class Calls:
         )
         if not fits:
             self.names(args, kwargs)  # says what is wrong in Python's own words
-
-    def _bad(self, why: str) -> BadArguments:
-        return BadArguments(f"job {self._job!r} takes {shown(self._signature.call)}: {why}")
 
     def _planned(self) -> Plan:
         self._plan = plan = Plan.of(self._signature)
@@ -187,21 +194,46 @@ def encode_anonymous(job: str, args: tuple[object, ...], kwargs: Mapping[str, ob
     Raises `NotStorable` or `PayloadTooLarge`; whether the arguments fit shows when the job is run. A member of a union
     that only its class could tell apart is restored as the first one that fits.
     """
-    packed_args = [_flat(job, str(index), value) for index, value in enumerate(args)]
-    packed_kwargs = {name: _flat(job, name, value) for name, value in kwargs.items()}
-    payload = pack([packed_args, packed_kwargs])
+    try:
+        stored = [_flat(job, str(index), value) for index, value in enumerate(args)]
+        payload = pack([stored, {name: _flat(job, name, value) for name, value in kwargs.items()}])
+    except UnicodeEncodeError:
+        for label, value in [*((str(index), value) for index, value in enumerate(args)), *kwargs.items()]:
+            _check_flat_text(job, label, value)
+        raise
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(job, len(payload))
     return payload
 
 
-def _flat(job: str, label: str, value: object) -> Any:
+def _flat(job: str, label: str, value: object) -> Packable:
     try:
-        flat = flatten(value)
-        check_text(flat)
-        return plain(flat)
+        return plain(flatten(value))
     except NotStorable as error:
         raise error.inside(f"job {job!r}, argument {label!r}") from None
+
+
+def _check_flat_text(job: str, label: str, value: object) -> None:
+    try:
+        check_text(label)
+        check_text(flatten(value))
+    except NotStorable as error:
+        raise error.inside(f"job {job!r}, argument {label!r}") from None
+
+
+def _lowered(shape: Shape, value: object) -> Any:
+    """`value` lowered; where it is not of the annotated type but would be restored to it (text for a UUID), as that."""
+    if type(value) in shape.same:
+        return value
+    try:
+        return shape.lower(value)
+    except RecursionError:
+        raise NotStorable("nested too deeply, or within itself") from None
+    except Misfit as misfit:
+        try:
+            return shape.lower(shape.restore(value))
+        except Misfit:
+            raise misfit from None
 
 
 def _pack_value(value: object) -> bytes:

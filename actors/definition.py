@@ -222,7 +222,7 @@ def import_function(reference: str) -> Callable[..., Any]:
     module_name, _, path = reference.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # a module can raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a module can raise anything while it is imported
         raise HandlerNotFound(f"cannot import {module_name!r} ({type(error).__name__}: {_one_line(error)})") from error
     for part in path.split("."):
         try:

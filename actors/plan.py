@@ -24,7 +24,9 @@ class Plan:
     """A signature, worked out."""
 
     names: tuple[str, ...]  # of positional parameters, in order
+    places: Mapping[str, int]  # of those, by name
     positional: tuple[Shape, ...]
+    usual: list[type] | None  # types of all positional arguments of a call that needs no second look, if one is usual
     fast: tuple[frozenset[type], ...]  # per positional parameter: types that need no second look
     keyword: Mapping[str, Shape]  # every parameter that may be given by name
     fast_keyword: Mapping[str, frozenset[type]]
@@ -49,10 +51,12 @@ class Plan:
         result = shapes.read(_without_answers(signature), "result")
         return cls(
             names=tuple(one.name for one in positional),
+            places={one.name: place for place, one in enumerate(positional)},
             positional=tuple(read[one.name] for one in positional),
+            usual=_usual(positional, by_name, read),
             fast=tuple(read[one.name].same & SCALARS for one in positional),
             keyword={one.name: read[one.name] for one in by_name},
-            fast_keyword={one.name: read[one.name].same & SCALARS for one in by_name if one.kind is one.KEYWORD_ONLY},
+            fast_keyword={one.name: read[one.name].same & SCALARS for one in by_name},
             least=sum(one.default is one.empty for one in positional),
             required_by_name=frozenset(
                 one.name for one in by_name if one.kind is one.KEYWORD_ONLY and one.default is one.empty
@@ -66,16 +70,21 @@ class Plan:
 
     def is_fast(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
         """Whether the arguments fit and are stored as they are."""
-        if not self.least <= len(args) <= len(self.fast):
+        if not kwargs and [*map(type, args)] == self.usual:  # the quickest of all ways to say yes
+            return True
+        count = len(args)
+        if count > len(self.fast):
             return False
         for value, exact in zip(args, self.fast, strict=False):
             if type(value) not in exact:
                 return False
-        if not kwargs:
-            return not self.required_by_name
-        return self.required_by_name <= kwargs.keys() and all(
-            type(value) in self.fast_keyword.get(name, _NO_TYPES) for name, value in kwargs.items()
-        )
+        for name in self.names[count : self.least]:
+            if name not in kwargs:
+                return False
+        for name, value in kwargs.items():
+            if type(value) not in self.fast_keyword.get(name, _NO_TYPES) or self.places.get(name, count) < count:
+                return False
+        return self.required_by_name <= kwargs.keys()
 
     def shape(self, key: int | str) -> Shape:
         """The shape of a positional argument, by its index, or of one given by name. The call has been bound."""
@@ -101,6 +110,15 @@ def shown(signature: inspect.Signature) -> str:
     bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
     shown = " ".join(str(bare).replace("Ellipsis", "...").split())
     return shown if len(shown) <= 200 else shown[:197] + "..."
+
+
+def _usual(
+    positional: list[inspect.Parameter], by_name: list[inspect.Parameter], read: Mapping[str, Shape]
+) -> list[type] | None:
+    if any(one.kind is one.KEYWORD_ONLY and one.default is one.empty for one in by_name):
+        return None
+    usual = [read[one.name].usual for one in positional]
+    return [kind for kind in usual if kind is not None] if None not in usual else None
 
 
 def _without_answers(signature: Signature) -> Any:

@@ -35,11 +35,12 @@ class Shape:
     too. Filled in after it was made, since annotations can contain themselves.
     """
 
-    __slots__ = ("lower", "name", "restore", "same", "wire")
+    __slots__ = ("lower", "name", "restore", "same", "usual", "wire")
 
     def __init__(self, name: str) -> None:
         self.name = name  # as users write it, for errors
         self.same: frozenset[type] = frozenset()  # exact types of values that both ways leave as they are
+        self.usual: type | None = None  # the one of `same` to be expected, if it is a scalar
         self.wire: frozenset[type] | None = None  # exact types of what `lower` gives; None: anything
         self.lower: Convert = _same
         self.restore: Convert = _same
@@ -65,6 +66,7 @@ def transparent(kind: type, *exact: type, name: str | None = None) -> Shape:
     """A type that is stored as it is; `exact` are the types that may stand for it, itself if not given."""
     shape = Shape(name or kind.__name__)
     shape.same = shape.wire = frozenset(exact or (kind,))
+    shape.usual = kind
     accepted = tuple(shape.same)
 
     def lower(value: Any) -> Any:
@@ -104,8 +106,8 @@ def atom(kind: type, parse: Convert, *sources: type) -> Shape:
         if type(value) in sources:
             try:
                 return parse(value)
-            except (ValueError, ArithmeticError):
-                pass  # said below
+            except (ValueError, ArithmeticError):  # said below
+                pass
         raise Misfit(shape.name, value)
 
     shape.lower, shape.restore = lower, restore
@@ -126,8 +128,8 @@ def wrapped(kind: type, base: type, unwrap: Convert) -> Shape:
         if type(value) is base:
             try:
                 return kind(value)
-            except (ValueError, TypeError):
-                pass  # said below
+            except Exception:  # a class may refuse with whatever it likes; said below
+                pass
         raise Misfit(shape.name, value)
 
     shape.lower, shape.restore = lower, restore

@@ -24,7 +24,7 @@ def enumeration(shape: Shape, cls: type[Enum]) -> None:
     def restore(value: Any) -> Any:
         try:
             return cls(value)
-        except (ValueError, TypeError, KeyError):
+        except Exception:  # a `_missing_` of its own can raise anything
             raise Misfit(f"a value of {shape.name}", value) from None
 
     shape.lower, shape.restore = lower, restore
@@ -61,10 +61,22 @@ def dataclass(shape: Shape, cls: type, fields: Mapping[str, Shape]) -> None:
         if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
     }
 
+    is_choosy = hasattr(cls, "__post_init__")  # may refuse or change what it is given
+
     def lower(value: Any) -> Any:
         if type(value) is not cls:  # a subclass would lose what it adds
             raise Misfit(shape.name, value)
-        return {name: _inside(name, field.lower, getattr(value, name)) for name, field in fields.items()}
+        missing = object()
+        lowered = {name: _inside(name, field.lower, getattr(value, name, missing)) for name, field in fields.items()}
+        if is_choosy:
+            check(lowered)
+        return lowered
+
+    def check(lowered: dict[str, Any]) -> None:
+        try:
+            restore(lowered)
+        except Misfit as misfit:
+            raise NotStorable(f"a {shape.name} that its own fields do not make again ({misfit})") from None
 
     def restore(value: Any) -> Any:
         return _construct(shape, cls, _restored_fields(shape, fields, fields.keys() - optional, value))
@@ -119,7 +131,7 @@ def pydantic_model(shape: Shape, cls: Any) -> None:
         try:
             lowered = value.model_dump(mode="json", by_alias=True, round_trip=True)
             came_back = restore(lowered) == value
-        except (Misfit, ValueError, TypeError):
+        except Exception:  # its serializers can raise anything
             came_back = False
         if not came_back:
             raise NotStorable(
@@ -131,11 +143,11 @@ def pydantic_model(shape: Shape, cls: Any) -> None:
     def restore(value: Any) -> Any:
         try:
             return cls.model_validate(value)
-        except ValueError:
+        except Exception:  # its validators can raise anything
             pass
         try:  # a strict model takes text for a datetime from JSON only
             return cls.model_validate_json(json.dumps(value))
-        except (ValueError, TypeError):
+        except Exception:
             raise Misfit(f"a valid {shape.name}", value) from None
 
     shape.lower, shape.restore = lower, restore

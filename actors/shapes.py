@@ -10,7 +10,9 @@ import collections
 import collections.abc
 import dataclasses
 import inspect
+import re
 import typing
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -23,7 +25,7 @@ from ..kernel.durations import seconds
 from . import shape_classes as classes
 from . import shape_containers as containers
 from .shape import Shape, anything, atom, transparent, wrapped
-from .signature import Scope
+from .signature import Scope, signature_of
 
 _PLAIN: dict[Any, Shape] = {
     NoneType: transparent(NoneType, name="None"),
@@ -60,6 +62,7 @@ class Shapes:
         self._scope = scope
         self._where = ""
         self._known: dict[Any, Shape] = {}
+        self._open: list[Any] = []  # aliases that are being read
 
     def read(self, annotation: Any, where: str) -> Shape:
         """The shape of an annotation as it stands in a signature; `where` names it in problems."""
@@ -83,15 +86,25 @@ class Shapes:
         if isinstance(annotation, TypeVar):
             return self.of(annotation.__bound__) if annotation.__bound__ is not None else anything()
         if type(annotation).__name__ == "TypeAliasType":  # `type X = ...`, from Python 3.12 on
-            return self.of(annotation.__value__)
+            return self._of_alias(annotation, lambda: annotation.__value__)
         if isinstance(annotation, (str, ForwardRef)):
-            return self.of(self._scope.resolve(annotation))
+            return self._of_alias(annotation, lambda: self._scope.resolve(annotation))
         if annotation is None:
             return _PLAIN[NoneType]
         if annotation in (tuple, typing.Tuple):  # noqa: UP006
             return containers.sequence(tuple, (tuple,), anything(), "tuple")
         origin = typing.get_origin(annotation)
         return self._of_class(annotation, ()) if origin is None else self._of_generic(annotation, origin)
+
+    def _of_alias(self, alias: Any, value: Callable[[], Any]) -> Shape:
+        """What an alias stands for; within itself, as in `type Json = list[Json] | str`, whatever the codec takes."""
+        if alias in self._open:
+            return anything()
+        self._open.append(alias)
+        try:
+            return self.of(value())
+        finally:
+            self._open.remove(alias)
 
     def _of_generic(self, annotation: Any, origin: Any) -> Shape:
         arguments = typing.get_args(annotation)
@@ -125,12 +138,17 @@ class Shapes:
         if (known := self._known.get((cls, arguments))) is not None:
             return known
         shape = self._known[cls, arguments] = Shape(name)
-        if not isinstance(cls, type) or not self._fill(shape, cls, arguments):
-            return self._unknown(cls)
+        try:
+            self._fill(shape, cls, arguments)
+        except _Unstorable as error:
+            self._problem(f"{name} cannot be stored: {error}")
+            return anything()
         return shape
 
-    def _fill(self, shape: Shape, cls: type, arguments: tuple[Any, ...]) -> bool:
-        """Makes `shape` that of `cls`, if it is a class that can be stored."""
+    def _fill(self, shape: Shape, cls: Any, arguments: tuple[Any, ...]) -> None:
+        """Makes `shape` that of `cls`. Raises `_Unstorable` for a class of which nothing is known."""
+        if not isinstance(cls, type):
+            raise _Unstorable(_HINT)
         if issubclass(cls, Enum):
             self._check_members(cls)
             classes.enumeration(shape, cls)
@@ -139,7 +157,7 @@ class Shapes:
             classes.pydantic_model(shape, cls)
         elif dataclasses.is_dataclass(cls):
             shape.wire = frozenset({dict})
-            classes.dataclass(shape, cls, self._fields(cls, arguments, _constructor_fields(cls, self)))
+            classes.dataclass(shape, cls, self._fields(cls, arguments, _constructor_fields(cls)))
         elif typing.is_typeddict(cls):
             shape.wire = frozenset({dict})
             hints = self._hints(cls)
@@ -152,12 +170,16 @@ class Shapes:
             self._take_over(shape, wrapped(cls, str, str))
         elif (base := next((base for base in (str, int, float, bytes) if issubclass(cls, base)), None)) is not None:
             self._take_over(shape, wrapped(cls, base, base))
+        elif getattr(cls, "_is_protocol", False) or inspect.isabstract(cls):
+            # They name what a value can do, not what it is: the codec looks at the value.
+            self._take_over(shape, anything())
         else:
-            return False
-        return True
+            raise _Unstorable(_HINT)
 
     def _take_over(self, shape: Shape, other: Shape) -> None:
-        shape.wire, shape.lower, shape.restore = other.wire, other.lower, other.restore
+        for part in Shape.__slots__:
+            if part != "name":
+                setattr(shape, part, getattr(other, part))
 
     def _fields(self, cls: type, arguments: tuple[Any, ...], names: Any) -> dict[str, Shape]:
         hints = self._hints(cls)
@@ -187,29 +209,25 @@ class Shapes:
                 kind = type(member.value).__name__
                 self._problem(f"{cls.__name__}.{member.name} has a value of type {kind}, which cannot be stored")
 
-    def _unknown(self, cls: Any) -> Shape:
-        # Protocols and abstract classes name what a value can do, not what it is: the codec looks at the value.
-        if not (getattr(cls, "_is_protocol", False) or inspect.isabstract(cls)):
-            self._problem(
-                f"{_name(cls)} cannot be stored; use a dataclass, Enum, NamedTuple, TypedDict, pydantic model "
-                "or plain types"
-            )
-        return anything()
-
     def _problem(self, text: str) -> None:
         self.problems.append(f"{self._where}: {' '.join(text.split())}")
 
 
+class _Unstorable(Exception):
+    """A class cannot be stored; the text says why, or what to use."""
+
+
+_HINT = "use a dataclass, Enum, NamedTuple, TypedDict, pydantic model or plain types"
+_MODULES = re.compile(r"(?:[\w<>]+\.)+(?=\w)")
 _STORED_VALUES = frozenset({*_PLAIN, tuple, list, dict, set, frozenset}) - {bytearray}
 
 
-def _constructor_fields(cls: Any, shapes: Shapes) -> list[str]:
-    parameters = inspect.signature(cls).parameters
+def _constructor_fields(cls: Any) -> list[str]:
+    """The fields that make a dataclass again. Raises `_Unstorable` if they do not."""
+    taken = signature_of(cls).parameters.keys()
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
-    if extra := parameters.keys() - set(fields):
-        shapes._problem(
-            f"{cls.__name__} cannot be stored: its constructor takes {', '.join(sorted(extra))} without a field for it"
-        )
+    if odd := taken ^ set(fields):
+        raise _Unstorable(f"its constructor and its fields differ in {', '.join(sorted(odd))}")
     return fields
 
 
@@ -243,5 +261,5 @@ def _aware(value: datetime) -> datetime:
 def _name(annotation: Any) -> str:
     """An annotation as users write it."""
     if isinstance(annotation, type) and typing.get_origin(annotation) is None:
-        return annotation.__qualname__.rpartition(".")[2]
-    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+        return annotation.__name__
+    return _MODULES.sub("", str(annotation))

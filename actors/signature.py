@@ -17,13 +17,15 @@ Kind = Literal["async", "thread", "process"]
 if sys.version_info >= (3, 14):
     from annotationlib import Format
 
-    def _read_signature(function: Callable[..., object]) -> inspect.Signature:
+    def signature_of(function: Callable[..., object]) -> inspect.Signature:
+        """Its signature, annotations as far as they can be evaluated."""
         # Annotations are evaluated on reading: a class that is not there yet must not fail the definition.
         return inspect.signature(function, annotation_format=Format.FORWARDREF)
 
 else:
 
-    def _read_signature(function: Callable[..., object]) -> inspect.Signature:
+    def signature_of(function: Callable[..., object]) -> inspect.Signature:
+        """Its signature, annotations as far as they can be evaluated."""
         return inspect.signature(function)
 
 
@@ -76,7 +78,7 @@ def read_signature(
         raise InvalidDefinition(f"handler {function.__name__}: expected a function; found a class")
     kind = _kind(function, process)
     try:
-        signature = _read_signature(function)
+        signature = signature_of(function)
     except (ValueError, TypeError):
         raise InvalidDefinition(
             f"handler {_name(function)}: its parameters cannot be read; wrap it in a function of your own"
