@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from ..actors.names import validate_queue
 from ..actors.node import NodeParts
+from ..actors.node_log import NodeLog
 from ..kernel.codec import encode
 from ..kernel.ref import Ref
 from ..kernel.supervisor import Supervisor
@@ -47,7 +46,7 @@ class Node:
             boot_id=environment.entropy(16),
             clock=environment.clock,
             rng=environment.rng,
-            log=structlog.get_logger("callboard.node"),
+            log=NodeLog("callboard.node"),
             definitions=Definitions(runtime),
             lease_s=settings.lease_s,
             max_crashes=settings.max_crashes,
