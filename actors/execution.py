@@ -18,7 +18,7 @@ from .context import Ctx, current_attempt
 from .definition import JobDefinition
 from .judge import judge_error, judge_payload, judge_return
 from .node import NodeParts
-from .outcome import Cancelled, HandedBack, JobTimeout, Outcome, Retrying
+from .outcome import DONE, Cancelled, HandedBack, JobTimeout, Outcome, Retrying
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -51,7 +51,11 @@ def judge_stop(attempt: Attempt, node: NodeParts) -> Outcome | None:
             definition = node.definitions[attempt.job.name]
             error = JobTimeout(_timeout_s(attempt, definition) or 0.0)
             return judge_error(
-                definition.retry, error, attempt=attempt.job.attempt, rng=node.rng, age_s=_age_s(attempt, node)
+                definition.retry,
+                error,
+                attempt=attempt.job.attempt,
+                rng=node.rng,
+                age_s=_age_s(attempt, definition, node),
             )
         case Stop.CANCEL:
             return Cancelled("")
@@ -109,13 +113,20 @@ async def _call(
         if type(outcome) is Retrying and definition.retry.on_retry is not None:
             await _tell_retry(definition, ctx, error, outcome, node)
         return outcome
-    return judge_return(definition, value, attempt=attempt.job.attempt, age_s=_age_s(attempt, node))
+    if value is None:
+        return DONE
+    return judge_return(definition, value, attempt=attempt.job.attempt, age_s=_age_s(attempt, definition, node))
 
 
 def _judge_raised(attempt: Attempt, definition: JobDefinition, node: NodeParts, error: BaseException) -> Outcome | None:
     if isinstance(error, asyncio.CancelledError) and attempt.stop is not None:
         return judge_stop(attempt, node)
-    return judge_error(definition.retry, error, attempt=attempt.job.attempt, rng=node.rng, age_s=_age_s(attempt, node))
+    return _judge_error(attempt, definition, node, error)
+
+
+def _judge_error(attempt: Attempt, definition: JobDefinition, node: NodeParts, error: BaseException) -> Outcome:
+    age_s = _age_s(attempt, definition, node)
+    return judge_error(definition.retry, error, attempt=attempt.job.attempt, rng=node.rng, age_s=age_s)
 
 
 async def _tell_retry(
@@ -136,5 +147,8 @@ def _timeout_s(attempt: Attempt, definition: JobDefinition) -> float | None:
     return definition.timeout_s if timeout_ms is None else timeout_ms / 1000
 
 
-def _age_s(attempt: Attempt, node: NodeParts) -> float:
+def _age_s(attempt: Attempt, definition: JobDefinition, node: NodeParts) -> float:
+    """Seconds since the job was enqueued; of interest only to a policy with a budget."""
+    if definition.retry.budget is None:
+        return 0.0
     return (node.clock.wall_ms() - attempt.job.inserted_at) / 1000

@@ -31,9 +31,11 @@ class InFlight:
 
     def release(self, job_id: bytes, claim_token: int) -> None:
         """Forget a lease; a newer lease on the same job stays."""
-        if self.holds(job_id, claim_token):
+        lease = self._leases.get(job_id)
+        if lease is not None and lease[0] == claim_token:
             del self._leases[job_id]
-            self._progress.pop(job_id, None)
+            if self._progress:
+                self._progress.pop(job_id, None)
 
     def holds(self, job_id: bytes, claim_token: int) -> bool:
         """Whether this very lease is held."""

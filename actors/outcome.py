@@ -88,6 +88,9 @@ class Completed:
     result: bytes  # encoded
 
 
+DONE = Completed(b"\xc0")  # the handler returned None; one object for all of them
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Retrying:

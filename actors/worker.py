@@ -143,13 +143,12 @@ class Worker(Actor):
     def _start(self) -> None:
         """Start waiting jobs while there are slots."""
         slots = self._slots - len(self._set_aside)
-        while self._waiting and len(self._running) < slots:
-            job = self._waiting.popleft()
-            if not self._node.in_flight.holds(job.id, job.claim_token):
-                continue  # lost or cancelled before it began
-            attempt = Attempt(job, self._clock.monotonic(), False)
-            self._running[job.id] = attempt
-            attempt.task = self._loop.create_task(execute(attempt, self._node, self), context=Context())
+        waiting, running, node, create_task = self._waiting, self._running, self._node, self._loop.create_task
+        now = self._clock.monotonic()
+        while waiting and len(running) < slots:
+            job = waiting.popleft()
+            running[job.id] = attempt = Attempt(job, now, False)
+            attempt.task = create_task(execute(attempt, node, self), context=Context())
 
     def timed(self) -> None:
         """An attempt has a deadline: see that somebody looks at it."""

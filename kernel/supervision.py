@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .child import Child
-from .errors import RestartIntensityExceeded
+from .errors import RestartIntensityExceeded, describe
 from .exits import Crashed, Exit, Killed, Shutdown
 from .incarnation import Incarnation, Stop
 from .intensity import Backoff, Intensity
@@ -91,7 +91,10 @@ class Supervision:
     async def _start_waiting(self) -> None:
         if not self._some_wait:
             return
+        in_order = self._policy.strategy != "one_for_one"
         for child in list(self._children.values()):
+            if in_order and child.exit is not None and child.incarnation is not None:
+                return  # those to its right wait until its exit has been judged
             if child.state != "waiting":
                 continue
             if self._is_told_to_stop():
@@ -99,8 +102,8 @@ class Supervision:
             child.launch()
             while child.is_starting() and not self._is_told_to_stop():
                 await self._seat.mailbox.arrival()
-            if child.exit is not None and self._policy.strategy != "one_for_one":
-                return  # those to its right wait until its exit has been judged
+            if in_order and child.exit is not None:
+                return
         self._some_wait = False
 
     async def _next(self) -> object:
@@ -213,7 +216,7 @@ class Supervision:
 
 def _note_end(child: Child, exit: Exit) -> None:
     if isinstance(exit, Crashed):
-        child.note("crashed", str(exit), error=exit.error)
+        child.note("crashed", describe(exit.error), error=exit.error)
     elif isinstance(exit, Killed):
         child.note("killed", str(exit))
     else:

@@ -14,7 +14,6 @@ from .transaction import Transaction, Value
 _PEEK = load(__package__, "sql/jobs/claim_peek.sql")
 _CLAIM = load(__package__, "sql/jobs/claim.sql")
 _READ = load(__package__, "sql/jobs/claim_read.sql")
-_PAYLOAD = load(__package__, "sql/jobs/payload.sql")
 _PROMOTE_COUNT = load(__package__, "sql/jobs/promote_count.sql")
 _PROMOTE = load(__package__, "sql/jobs/promote.sql")
 _LEAST_PROMOTED = 100
@@ -49,7 +48,7 @@ def _claim(tx: Transaction, request: ClaimRequest, call: Claim) -> ClaimReply:
 
 
 def _peek(tx: Transaction, queue: str, limit: int) -> tuple[bool, int | None, list[bytes]]:
-    found = tx.one(_PEEK, {"queue": queue, "limit": limit})
+    found = tx.one(_PEEK, {"queue": queue, "limit": max(limit, 0)})  # below 0 means without limit
     is_paused, next_run_at, ids = cast("tuple[int | None, int | None, str | None]", found)
     return bool(is_paused), next_run_at, ids_of(ids)
 
@@ -62,13 +61,5 @@ def _promote(tx: Transaction, queue: str, limit: int) -> None:
 
 
 def _read(tx: Transaction, queue: str, ids: Sequence[bytes]) -> list[Claimed]:
-    texts = (cast("str", text) for [text] in tx.read_rows(_READ, ids))
-    by_id = {claimed.id: (claimed, is_long) for claimed, is_long in claims_of(texts, queue)}
-    jobs: list[Claimed] = []
-    for job_id in ids:
-        claimed, is_long = by_id[job_id]
-        if is_long:
-            [payload] = tx.one(_PAYLOAD, (job_id,)) or (b"",)
-            claimed = claimed._replace(payload=cast("bytes", payload))
-        jobs.append(claimed)
-    return jobs
+    by_id = claims_of(tx.read_rows(_READ, ids), queue)
+    return [by_id[job_id] for job_id in ids]

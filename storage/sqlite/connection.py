@@ -34,22 +34,31 @@ class Opened:
     connection: sqlite3.Connection
     turns: Turns
     path: str
-    identity: tuple[int, int]  # device and inode of the file
+    identities: dict[str, tuple[int, int] | None]  # device and inode, of the file and of its log
     _looked_at: float = 0.0
 
     def check_identity(self) -> None:
-        """Raises `Corrupt` when the path no longer leads to the file that is open; looks once a second."""
+        """Raises `Corrupt` when a path no longer leads to the file that is open; looks once a second."""
         now = SystemClock().monotonic()
         if now - self._looked_at < _LOOK_AT_FILE_S:
             return
-        for name, expected in ((self.path, self.identity), (f"{self.path}-wal", None)):
-            found = _identity(name)
-            if found is None or (expected is not None and found != expected):
+        for name, identity in self.identities.items():
+            if _identity(name) != identity:
                 raise Corrupt(
                     f"{name} was deleted or replaced while in use, so that nothing written now would be found again: "
                     f"stop every process on it, put the file back or start with a new one"
                 )
         self._looked_at = now
+
+    def roll_back(self) -> None:
+        """End a transaction that failed. A connection that cannot even do that is replaced by a new one."""
+        if not self.connection.in_transaction:
+            return  # some errors, a full disk among them, have rolled back already
+        try:
+            self.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self.connection.close()
+            self.connection = connect(self.path)
 
     def close(self) -> None:
         """Let go of everything; the last process to do so folds the log into the file."""
@@ -67,26 +76,24 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
 
     Raises `InvalidStore`, `Corrupt`, `MigrationNeeded` or `Unavailable`; the file is then as it was, and none was made.
     """
-    refuse_unusable(path, host, migrate=migrate)
+    was_checked = refuse_unusable(path, host, migrate=migrate)
     connection = connect(path)
     turns: Turns | None = None
     try:
         _make_ours(connection, path, lock_timeout_s)
-        # The log is made by the first reading; its file must be there for `check_identity`.
-        schema = _schema(connection)
-        if schema.version:
+        if not was_checked:
             check_pages(connection, path)
         os.makedirs(side_folder(path), exist_ok=True)
         turns = Turns(os.path.join(side_folder(path), "turn"), path=path, limit_s=lock_timeout_s)
         _bring_up_to_date(connection, turns, path, migrate=migrate, boot=host.boot_id(clock))
-        identity = _identity(path)
-        if identity is None:
-            raise Unavailable(f"{path} was deleted while it was being opened: start again")
-        return Opened(connection, turns, path, identity)
-    except BaseException:
+        # The log's file is there since the first reading, and stays while a connection is open.
+        return Opened(connection, turns, path, {name: _identity(name) for name in (path, f"{path}-wal")})
+    except BaseException as error:
         connection.close()
         if turns is not None:
             turns.close()
+        if isinstance(error, OSError):
+            raise InvalidStore(f"{path} cannot be opened: {error}") from error
         raise
 
 
@@ -119,7 +126,8 @@ def _make_ours(connection: sqlite3.Connection, path: str, limit_s: float) -> Non
 def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *, migrate: bool, boot: str) -> None:
     """Apply what is missing and end the leases of a former boot, in one transaction; two starters take turns."""
     known = load_migrations(__package__, "sql/migrations")
-    missing(_schema(connection), known, store=path, migrate=migrate)
+    before = _schema(connection)
+    missing(before, known, store=path, migrate=migrate)
     turns.begin(connection)
     try:
         schema = _schema(connection)
@@ -137,6 +145,8 @@ def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    if schema != before:
+        connection.execute("PRAGMA wal_checkpoint").fetchall()  # so that the file is whole without its log
 
 
 def meta(connection: sqlite3.Connection, name: str) -> object:

@@ -101,7 +101,10 @@ class SqliteStore(Store):
         return self._room[1]
 
     def _look_at_room(self) -> StorageError | None:
-        left = self._host.room_bytes(self.path)
+        try:
+            left = self._host.room_bytes(self.path)
+        except OSError:
+            return None  # the folder is gone: the writing itself says so better
         if left >= self._reserve_bytes:
             return None
         return no_room(

@@ -20,7 +20,7 @@ _LOCK_WAIT_WARN_MS = 50
 
 async def examine(reader: Reader, host: Host, path: str, reserve_bytes: int, lock_waits: LockWaits) -> list[Finding]:
     """One line for each thing that can go wrong with a file."""
-    meta = dict(await reader.all(_META))
+    meta = {str(row[0]): row[1] for row in await reader.all(_META)}
     [[mode]] = await reader.all(_MODE)
     damage = [str(found) for [found] in await reader.all(_CHECK)]
     left = host.room_bytes(path)

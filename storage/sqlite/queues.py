@@ -41,7 +41,7 @@ class SqliteQueues(QueueStore):
             by_state = counts.setdefault(name, dict.fromkeys(STATES, 0))
             if code is not None:
                 by_state[STATES[code]] = count
-        oldest = {name: run_at for name, run_at in await self._reader.all(_OLDEST)}
+        oldest: dict[str, int | None] = {row[0]: row[1] for row in await self._reader.all(_OLDEST)}
         return [QueueRow(name, paused[name], counts[name], oldest.get(name)) for name in counts]
 
     async def pause(self, queues: Sequence[str]) -> None:

@@ -21,11 +21,14 @@ OLDEST_SQLITE = (3, 35, 0)  # RETURNING, and UPDATE FROM without the bugs of its
 _CHECK_LIMIT_S = 2.0  # of quick_check at open; a larger file is checked as far as that goes
 
 
-def refuse_unusable(path: str, host: Host, *, migrate: bool) -> None:
-    """Raises `InvalidStore`, `Corrupt` or `MigrationNeeded` for a path that cannot become, or is not, a store."""
+def refuse_unusable(path: str, host: Host, *, migrate: bool) -> bool:
+    """Raises `InvalidStore`, `Corrupt` or `MigrationNeeded` for a path that cannot become, or is not, a store.
+
+    True: its pages were checked, too. They cannot be while a log lies beside the file, since some of them are there.
+    """
     check_library(sqlite3.sqlite_version_info)
     _check_place(path, host)
-    _check_content(path, migrate=migrate)
+    return _check_content(path, migrate=migrate)
 
 
 def check_library(version: tuple[int, ...]) -> None:
@@ -61,12 +64,12 @@ def _writable(path: str) -> bool:
     return os.access(path, os.W_OK) and bool(os.stat(path).st_mode & 0o222)
 
 
-def _check_content(path: str, *, migrate: bool) -> None:
+def _check_content(path: str, *, migrate: bool) -> bool:
     """Look at a file without locking it and without leaving anything beside it."""
     if not os.path.exists(path) or os.stat(path).st_size == 0:
         if not migrate:
             raise MigrationNeeded(f"{path} holds no store yet: run `callboard migrate` first")
-        return
+        return True
     is_at_rest = not os.path.exists(f"{path}-wal") and not os.path.exists(f"{path}-journal")
     with contextlib.closing(sqlite3.connect(uri(path, "ro", immutable=1), uri=True)) as connection:
         try:
@@ -81,6 +84,7 @@ def _check_content(path: str, *, migrate: bool) -> None:
             )
         if is_at_rest:
             check_pages(connection, path)
+    return is_at_rest
 
 
 def check_pages(connection: sqlite3.Connection, path: str) -> None:

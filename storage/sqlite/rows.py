@@ -73,24 +73,27 @@ def job_of(row: Row) -> Job:
     )
 
 
-def claims_of(texts: Iterable[str], queue: str) -> list[tuple[Claimed, bool]]:
-    """What `claim_read.sql` gives, in no order; True: the payload is too long for it and must be fetched."""
-    found: list[tuple[Claimed, bool]] = []
-    for text in texts:
-        for job_id, name, payload, priority, attempt, claim_token, crashes, inserted_at, timeout_ms in _rows(text):
-            claimed = Claimed(
-                bytes.fromhex(job_id),
-                bytes.fromhex(name).decode(),
+def claims_of(rows: Iterable[Row], queue: str) -> dict[bytes, Claimed]:
+    """What `claim_read.sql` gives, by job id."""
+    found: dict[bytes, Claimed] = {}
+    for joined, numbers in rows:
+        at = 0
+        for priority, attempt, claim_token, crashes, inserted_at, timeout_ms, name_length, length in _rows(numbers):
+            job_id = joined[at : at + 16]
+            start = at + 16 + name_length
+            found[job_id] = Claimed(
+                job_id,
+                joined[at + 16 : start].decode(),
                 queue,
-                b"" if payload is None else bytes.fromhex(payload),
+                joined[start : start + length],
                 priority,
                 attempt,
                 claim_token,
                 crashes,
                 inserted_at,
-                timeout_ms,
+                None if timeout_ms < 0 else timeout_ms,
             )
-            found.append((claimed, payload is None))
+            at = start + length
     return found
 
 

@@ -90,7 +90,8 @@ class Transaction:
     def settle(self) -> None:
         """Write what the verbs added up; the last thing before the commit."""
         self.new_queues = {queue for queue, _ in self._moves} - self._known_queues
-        self.write_rows(_KNOWN, sorted(self.new_queues), 1)
+        if self.new_queues:
+            self.write_rows(_KNOWN, sorted(self.new_queues), 1)
         values: list[Value] = []
         for (queue, state), count in self._moves.items():
             if count:

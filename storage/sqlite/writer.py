@@ -29,29 +29,15 @@ from typing import Any, TypeVar
 
 from ...kernel.clock import Clock
 from ..errors import StorageError, Unavailable
+from .calls import Answers, Call, Verb, answer
 from .connection import Opened
 from .faults import translate
 from .transaction import Shortfall, Transaction
 
 A = TypeVar("A")
 R = TypeVar("R")
-Verb = Callable[[Transaction, Sequence[A]], Sequence[R]]
 
 _MOST_ROWS = 2000  # in one merged transaction: it bounds how long a heartbeat waits behind one
-
-
-class _Call:
-    """A call that waits. Verb, argument and answer fit each other, as `Writer.submit` has it."""
-
-    __slots__ = ("argument", "future", "is_new_work", "loop", "rows", "verb")
-
-    def __init__(self, verb: Verb[Any, Any] | None, argument: Any, rows: int, is_new_work: bool) -> None:
-        self.verb = verb  # None: a look at the connection outside of any transaction
-        self.argument = argument
-        self.rows = rows
-        self.is_new_work = is_new_work
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
 
 
 class Writer:
@@ -61,10 +47,11 @@ class Writer:
         self._clock = clock
         self._path = path
         self._refusal = refusal  # why new work is not taken, asked before a transaction begins
-        self._inbox: SimpleQueue[_Call | None] = SimpleQueue()
-        self._urgent: deque[_Call] = deque()
-        self._waiting: deque[_Call] = deque()
+        self._inbox: SimpleQueue[Call | None] = SimpleQueue()
+        self._urgent: deque[Call] = deque()
+        self._waiting: deque[Call] = deque()
         self._is_closing = False
+        self._has_ended = True
         self._thread: threading.Thread | None = None
         self._known_queues: set[str] = set()
 
@@ -74,22 +61,26 @@ class Writer:
         """Start the thread, which opens its own connection; gives what `connect` gave or raises what it raised."""
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Opened] = loop.create_future()
-        self._is_closing = False
+        self._is_closing = self._has_ended = False
         self._thread = threading.Thread(
             target=self._run, args=(connect, loop, opened), name="callboard-sqlite", daemon=True
         )
         self._thread.start()
-        return await asyncio.shield(opened)
+        try:
+            return await asyncio.shield(opened)
+        except BaseException:
+            await self.stop()
+            raise
 
     def submit(
         self, verb: Verb[A, R], argument: A, *, rows: int, is_urgent: bool = False, is_new_work: bool = False
     ) -> asyncio.Future[R]:
         """Hand in a call; the future belongs to the running loop and is answered after the commit."""
-        return self._hand_in(_Call(verb, argument, rows, is_new_work), is_urgent=is_urgent)
+        return self._hand_in(Call(verb, argument, rows, is_new_work), is_urgent=is_urgent)
 
     def look(self, at: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
         """Ask the writing connection something that needs no transaction."""
-        return self._hand_in(_Call(None, at, 0, False), is_urgent=False)
+        return self._hand_in(Call(None, at, 0, False), is_urgent=False)
 
     async def stop(self) -> None:
         """Answer what was handed in, then close the connection."""
@@ -101,15 +92,17 @@ class Writer:
         self._inbox.put(None)
         await asyncio.get_running_loop().run_in_executor(None, thread.join)
 
-    def _hand_in(self, call: _Call, *, is_urgent: bool) -> asyncio.Future[Any]:
+    def _hand_in(self, call: Call, *, is_urgent: bool) -> asyncio.Future[Any]:
         if self._is_closing or self._thread is None:
-            call.future.set_exception(Unavailable(f"{self._path} is not open"))
+            call.future.set_exception(self._not_open())
             return call.future
         if is_urgent:
             self._urgent.append(call)
             self._inbox.put(None)
         else:
             self._inbox.put(call)
+        if self._has_ended:  # between the question above and here: nobody else will look
+            self._refuse_what_is_left()
         return call.future
 
     # The thread.
@@ -120,14 +113,31 @@ class Writer:
         try:
             found = connect()
         except BaseException as error:
-            _answer({loop: [(opened, None, translate(error, self._path))]})
+            self._has_ended = True
+            answer({loop: [(opened, None, translate(error, self._path))]})
             return
-        _answer({loop: [(opened, found, None)]})
+        answer({loop: [(opened, found, None)]})
         try:
             while self._gather():
                 self._serve(found, self._next_batch())
         finally:
+            self._is_closing = self._has_ended = True
             found.close()
+            self._refuse_what_is_left()
+
+    def _refuse_what_is_left(self) -> None:
+        """Answer calls that came when the thread had ended, so that none waits for ever."""
+        answers = Answers(self._path)
+        with contextlib.suppress(Empty):
+            while True:
+                self._take_in(self._inbox.get_nowait())
+        for left in (self._urgent, self._waiting):
+            while left:
+                answers.failed(left.popleft(), self._not_open())
+        answers.send()
+
+    def _not_open(self) -> Unavailable:
+        return Unavailable(f"{self._path} is not open")
 
     def _gather(self) -> bool:
         """Wait until something is there, and take in all of it; False: closing, and nothing is left."""
@@ -140,14 +150,16 @@ class Writer:
                 self._take_in(self._inbox.get_nowait())
         return True
 
-    def _take_in(self, call: _Call | None) -> None:
+    def _take_in(self, call: Call | None) -> None:
         if call is not None:
             self._waiting.append(call)
 
-    def _next_batch(self) -> list[_Call]:
-        batch: list[_Call] = []
+    def _next_batch(self) -> list[Call]:
+        batch: list[Call] = []
         while self._urgent:
             batch.append(self._urgent.popleft())
+        if batch:
+            return batch  # alone, so that it is answered after a small commit
         rows = 0
         while self._waiting and (rows == 0 or rows + self._waiting[0].rows <= _MOST_ROWS):
             call = self._waiting.popleft()
@@ -155,9 +167,9 @@ class Writer:
             batch.append(call)
         return batch
 
-    def _serve(self, opened: Opened, batch: Sequence[_Call]) -> None:
-        answers = _Answers(self._path)
-        calls: list[_Call] = []
+    def _serve(self, opened: Opened, batch: Sequence[Call]) -> None:
+        answers = Answers(self._path)
+        calls: list[Call] = []
         for call in batch:
             if call.verb is None:
                 answers.attempt(call, lambda call=call: call.argument(opened.connection))  # type: ignore[misc]
@@ -169,7 +181,7 @@ class Writer:
             self._write(opened, calls, answers)
         answers.send()
 
-    def _write(self, opened: Opened, calls: Sequence[_Call], answers: _Answers) -> None:
+    def _write(self, opened: Opened, calls: Sequence[Call], answers: Answers) -> None:
         try:
             opened.check_identity()
             try:
@@ -189,7 +201,7 @@ class Writer:
             for call, answer in zip(calls, found, strict=True):
                 answers.answered(call, answer)
 
-    def _transact(self, opened: Opened, calls: Sequence[_Call], *, is_careful: bool) -> list[Any]:
+    def _transact(self, opened: Opened, calls: Sequence[Call], *, is_careful: bool) -> list[Any]:
         connection = opened.connection
         try:
             opened.turns.begin(connection)
@@ -210,9 +222,7 @@ class Writer:
             transaction.settle()
             connection.execute("COMMIT")
         except BaseException:
-            # Some errors, a full disk among them, have rolled back already.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            opened.roll_back()
             raise
         self._known_queues |= transaction.new_queues
         opened.turns.ended()
@@ -225,49 +235,3 @@ class _NotBegun(Exception):
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
         self.reason = reason
-
-
-_Answered = tuple["asyncio.Future[Any]", Any, BaseException | None]
-
-
-class _Answers:
-    """What a batch came to, sent to each event loop at once."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._by_loop: dict[asyncio.AbstractEventLoop, list[_Answered]] = {}
-
-    def answered(self, call: _Call, answer: Any) -> None:
-        self._by_loop.setdefault(call.loop, []).append((call.future, answer, None))
-
-    def failed(self, call: _Call, error: BaseException) -> None:
-        told = translate(error, self._path, is_new_work=call.is_new_work)
-        self._by_loop.setdefault(call.loop, []).append((call.future, None, told))
-
-    def attempt(self, call: _Call, do: Callable[[], Any]) -> None:
-        try:
-            answer = do()
-        except Exception as error:
-            self.failed(call, error)
-        else:
-            self.answered(call, answer)
-
-    def send(self) -> None:
-        _answer(self._by_loop)
-
-
-def _answer(by_loop: dict[asyncio.AbstractEventLoop, list[_Answered]]) -> None:
-    for loop, answered in by_loop.items():
-        # A loop that is closed has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_deliver, answered)
-
-
-def _deliver(answered: Sequence[_Answered]) -> None:
-    for future, answer, error in answered:
-        if future.done():  # its caller was cancelled
-            continue
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(error)

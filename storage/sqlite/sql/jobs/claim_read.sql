@@ -1,9 +1,13 @@
--- All rows as one text, for the same reason as in claim_peek. A long payload is fetched by itself.
-SELECT group_concat(
-    '["' || hex(id) || '","' || hex(name) || '",'
-    || CASE WHEN length(payload) <= 4096 THEN '"' || hex(payload) || '"' ELSE 'null' END
-    || ',' || priority || ',' || attempt || ',' || claim_token || ',' || crashes || ',' || inserted_at || ','
-    || coalesce(timeout_ms, 'null') || ']'
-)
+-- All rows as two values, for the same reason as in claim_peek: the bytes one after the other, and the numbers with the
+-- lengths that cut them apart.
+SELECT
+    CAST(group_concat(id || CAST(name AS BLOB) || payload, '') AS BLOB),
+    group_concat(
+        printf(
+            '[%d,%d,%d,%d,%d,%d,%d,%d]',
+            priority, attempt, claim_token, crashes, inserted_at, coalesce(timeout_ms, -1),
+            length(CAST(name AS BLOB)), length(payload)
+        )
+    )
 FROM jobs
 WHERE id IN (/*each*/ ? /*end*/)

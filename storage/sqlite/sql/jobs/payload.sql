@@ -1,3 +1,0 @@
-SELECT payload
-FROM jobs
-WHERE id = ?
