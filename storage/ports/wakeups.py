@@ -1,4 +1,4 @@
-"""The port of wake-ups: hints between nodes that looking is worth while. They may be lost; polling stands underneath."""
+"""The port of wake-ups: hints between nodes that looking is worth while. They may be lost; polling lies underneath."""
 
 from __future__ import annotations
 

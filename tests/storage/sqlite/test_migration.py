@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -30,8 +29,8 @@ asyncio.run(main())
 
 
 async def test_several_starters_make_one_schema(path: Path, open_store: Opener) -> None:
-    starters = [subprocess.Popen([sys.executable, "-c", OPENS_AND_INSERTS, str(path)]) for _ in range(4)]
-    assert [await asyncio.to_thread(starter.wait) for starter in starters] == [0] * 4
+    starters = [await asyncio.create_subprocess_exec(sys.executable, "-c", OPENS_AND_INSERTS, path) for _ in range(4)]
+    assert [await starter.wait() for starter in starters] == [0] * 4
 
     await open_store()
 

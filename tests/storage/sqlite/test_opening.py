@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,6 +17,7 @@ from callboard.storage.errors import Corrupt, InvalidStore, MigrationNeeded, Sto
 from callboard.storage.sqlite.driver import SqliteStore
 from callboard.storage.sqlite.host import Host, file_system_of
 from callboard.storage.sqlite.refusals import check_library
+from tests.support.eventually import eventually
 from tests.support.node_hands import NodeHands
 
 from .conftest import Opener
@@ -163,7 +164,9 @@ async def test_nothing_is_made_without_leave_to_migrate(path: Path) -> None:
 async def test_a_network_file_system_is_refused(path: Path) -> None:
     class NetworkHost(Host):
         def file_system(self, path: str) -> str:
-            return file_system_of(path, "/dev/sda / ext4 rw 0 0\nserver:/home /tmp nfs4 rw 0 0\n" + f"s: {path} cifs rw")
+            return file_system_of(
+                path, "/dev/sda / ext4 rw 0 0\nserver:/home /tmp nfs4 rw 0 0\n" + f"s: {path} cifs rw"
+            )
 
     assert "network file system (cifs)" in await refusal(path, InvalidStore, host=NetworkHost())
 
@@ -183,6 +186,15 @@ def test_an_old_library_is_refused() -> None:
     check_library((3, 35, 0))
 
 
+async def told_as_corrupt(node: NodeHands, line: str) -> bool:
+    """Whether a write is refused with `line`; the store looks once a second."""
+    try:
+        await node.enqueue()
+    except Corrupt as error:
+        return line in str(error)
+    return False
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_that_vanishes_is_noticed(path: Path, store: SqliteStore, node: NodeHands, replaced: bool) -> None:
     await node.enqueue()
@@ -190,9 +202,7 @@ async def test_a_file_that_vanishes_is_noticed(path: Path, store: SqliteStore, n
     if replaced:
         path.write_bytes(b"")
 
-    with pytest.raises(Corrupt, match="was deleted or replaced while in use"):
-        while True:  # it looks once a second
-            await node.enqueue()
+    await eventually(lambda: told_as_corrupt(node, f"{path} was deleted or replaced while in use"))
 
     path.with_name("elsewhere.db").rename(path)
     await node.enqueue()
@@ -201,14 +211,17 @@ async def test_a_file_that_vanishes_is_noticed(path: Path, store: SqliteStore, n
 async def test_a_log_that_vanishes_is_noticed(path: Path, store: SqliteStore, node: NodeHands) -> None:
     path.with_name("jobs.db-wal").unlink()
 
-    with pytest.raises(Corrupt, match="jobs.db-wal was deleted or replaced"):
-        while True:
-            await node.enqueue()
+    await eventually(lambda: told_as_corrupt(node, f"{path}-wal was deleted or replaced while in use"))
+
+
+async def die_with_a_log(path: Path) -> None:
+    """A process inserts a job and is gone before the log is folded into the file."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", DIES_WITH_A_LOG, path)
+    assert await process.wait() == 3
 
 
 async def test_a_wiped_log_costs_the_last_commits_and_no_more(path: Path, open_store: Opener) -> None:
-    died = subprocess.run([sys.executable, "-c", DIES_WITH_A_LOG, str(path)], check=False, capture_output=True)
-    assert died.returncode == 3, died.stderr
+    await die_with_a_log(path)
     path.with_name("jobs.db-wal").unlink()
 
     store = await open_store()
@@ -218,8 +231,7 @@ async def test_a_wiped_log_costs_the_last_commits_and_no_more(path: Path, open_s
 
 
 async def test_a_log_is_kept_when_its_process_died(path: Path, open_store: Opener) -> None:
-    died = subprocess.run([sys.executable, "-c", DIES_WITH_A_LOG, str(path)], check=False, capture_output=True)
-    assert died.returncode == 3, died.stderr
+    await die_with_a_log(path)
 
     store = await open_store()
 
