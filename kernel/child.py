@@ -89,15 +89,16 @@ class Child:
     """One child of `parent`, over all its incarnations."""
 
     __slots__ = (
+        "_attendants",
         "_body",
         "_retired",
         "_watchers",
-        "attendant",
         "delay_s",
         "due",
         "exit",
         "failures",
         "incarnation",
+        "is_added",
         "last_crash",
         "mailbox",
         "nested",
@@ -112,7 +113,15 @@ class Child:
     )
 
     def __init__(
-        self, spec: ChildSpec, path: str, system: System, parent: Supervisor, body: Body, nested: Supervisor | None
+        self,
+        spec: ChildSpec,
+        path: str,
+        system: System,
+        parent: Supervisor,
+        body: Body,
+        nested: Supervisor | None,
+        *,
+        is_added: bool = False,
     ) -> None:
         self.spec = spec
         self.path = path
@@ -130,13 +139,15 @@ class Child:
         self.started_at: float | None = None
         self.last_crash: str | None = None
         self.timer: Timer | None = None
-        self.attendant: asyncio.Future[Exit | None] | None = None  # who hears of its next change instead of the parent
+        self.is_added = is_added  # by start_child, and so not among its supervisor's specs
+        self._attendants: list[asyncio.Future[Exit | None]] | None = None
         self._body = body
         self._retired = False
         self._watchers: dict[Incarnation, None] | None = None
         if nested is not None:
             self.mailbox.close("it is a supervisor")
-        system.registry.add(self)
+        if path:  # the outermost supervisor has none
+            system.registry.add(self)
 
     # For its supervisor.
 
@@ -160,6 +171,14 @@ class Child:
     def is_starting(self) -> bool:
         """Whether an incarnation has begun and is not ready yet."""
         return self.state == "starting"
+
+    def attend(self) -> asyncio.Future[Exit | None]:
+        """Resolved when it is next ready (None) or ends (why); then its end is no matter for its supervisor."""
+        attendant: asyncio.Future[Exit | None] = self.system.loop.create_future()
+        if self._attendants is None:
+            self._attendants = []
+        self._attendants.append(attendant)
+        return attendant
 
     def up_s(self) -> float:
         """For how long the last incarnation was, or the present one has been, ready; 0 if it never was."""
@@ -273,11 +292,11 @@ class Child:
             self.parent.child_ended(self, incarnation, exit)
 
     def _attend(self, exit: Exit | None) -> bool:
-        attendant, self.attendant = self.attendant, None
-        if attendant is None or attendant.done():
-            return False
-        attendant.set_result(exit)
-        return True
+        attendants, self._attendants = self._attendants, None
+        waiting = [attendant for attendant in attendants or () if not attendant.done()]
+        for attendant in waiting:
+            attendant.set_result(exit)
+        return bool(waiting)
 
     def kill_inside(self) -> bool:
         """Cancel what a supervisor supervises instead of its own task, which then ends in order; False for an actor."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .child import Child
-from .errors import RestartIntensityExceeded
+from .errors import RestartIntensityExceeded, describe
 from .exits import Crashed, Exit, Killed, Shutdown
 from .incarnation import Incarnation, Stop
 from .intensity import Backoff, Intensity
@@ -64,15 +64,15 @@ class Supervision:
         self._incarnation = incarnation
         self._policy = policy
         self._intensity = Intensity(policy.max_restarts, policy.within_s)
+        self._some_wait = True  # to be started by _start_waiting
 
     async def run(self) -> Exit:
         """Give why it ended; all children have ended by then."""
         final = False
         exit: Exit | None = None
         try:
-            await self._start_waiting()
-            self._incarnation.is_ready()
             while exit is None:
+                await self._start_waiting()
                 event = await self._next()
                 if isinstance(event, Stop):
                     final = event.final
@@ -81,8 +81,6 @@ class Supervision:
                     exit = await self._ended(event)
                 elif isinstance(event, Due):
                     self._due(event.child)
-                if exit is None:
-                    await self._start_waiting()
         except asyncio.CancelledError:
             # Only an event loop which is being torn down does that.
             self._supervisor.kill_children()
@@ -91,7 +89,12 @@ class Supervision:
         return exit
 
     async def _start_waiting(self) -> None:
+        if not self._some_wait:
+            return
+        in_order = self._policy.strategy != "one_for_one"
         for child in list(self._children.values()):
+            if in_order and child.exit is not None and child.incarnation is not None:
+                return  # those to its right wait until its exit has been judged
             if child.state != "waiting":
                 continue
             if self._is_told_to_stop():
@@ -99,11 +102,14 @@ class Supervision:
             child.launch()
             while child.is_starting() and not self._is_told_to_stop():
                 await self._seat.mailbox.arrival()
-            if child.exit is not None and self._policy.strategy != "one_for_one":
-                return  # those to its right wait until its exit has been judged
+            if in_order and child.exit is not None:
+                return
+        self._some_wait = False
 
     async def _next(self) -> object:
         while not self._incarnation.lane:
+            if not self._incarnation.ready and not any(child.is_starting() for child in self._children.values()):
+                self._incarnation.is_ready()
             await self._seat.mailbox.arrival()
         return self._incarnation.lane.pop(0)
 
@@ -117,11 +123,11 @@ class Supervision:
         if verdict is Verdict.FINISH or verdict is Verdict.LET_GO:
             self._supervisor.let_go(child)
             return Shutdown() if verdict is Verdict.FINISH else None
+        child.announce(exit, final=False)
         if self._intensity.exceeded(child.system.now()):
             return self._give_up(exit)
         group = self._group(verdict, child)
         await self._stop_children((other for other in group if other is not child), final=False)
-        child.announce(exit, final=False)
         self._restart(child, exit, group)
         return None
 
@@ -183,6 +189,7 @@ class Supervision:
             child.launch()
         else:
             child.state = "waiting"
+            self._some_wait = True
 
     async def _stop_children(self, children: Iterable[Child], *, final: bool) -> None:
         own = self._incarnation
@@ -197,7 +204,9 @@ class Supervision:
                     await self._seat.mailbox.arrival()
             if child.incarnation is not None and child.exit is not None:
                 child.incarnation = None
-                child.announce(child.exit, final=False)
+                child.state = "waiting"
+                if not final:
+                    child.announce(child.exit, final=False)
             if final:
                 child.retire()
 
@@ -207,7 +216,7 @@ class Supervision:
 
 def _note_end(child: Child, exit: Exit) -> None:
     if isinstance(exit, Crashed):
-        child.note("crashed", str(exit), error=exit.error)
+        child.note("crashed", describe(exit.error), error=exit.error)
     elif isinstance(exit, Killed):
         child.note("killed", str(exit))
     else:

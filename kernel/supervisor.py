@@ -104,14 +104,15 @@ class Supervisor:
         taken = self.children.get(spec.id)
         if taken is not None and taken.state != "stopped":
             raise ValueError(f"expected an id which is free below {seat.path or 'the root'!r}, found {spec.id!r} taken")
-        child = self._adopt(spec, seat)
-        attendant = child.attendant = seat.system.loop.create_future()
+        child = self._adopt(spec, seat, is_added=True)
+        start = child.attend()
         child.launch()
-        exit = await attendant
+        exit = await start
         if exit is not None:
-            child.exit = exit
             self._forget(child)
-            raise ActorCrashed(child.path, exit.error if isinstance(exit, Crashed) else None)
+            if isinstance(exit, Crashed):
+                raise ActorCrashed(child.path, exit.error)
+            raise ActorStopped(child.path, "it was stopped while it started")
         return Ref(child.path, seat.system.transport)
 
     async def stop_child(self, id: str) -> None:
@@ -123,9 +124,10 @@ class Supervisor:
         if child is None:
             raise ValueError(f"expected one of {', '.join(self.children) or 'no children'}, found {id!r}")
         if child.incarnation is not None and child.exit is None:
-            attendant = child.attendant = child.system.loop.create_future()
+            end = child.attend()
             child.stop(child.system.now() + child.shutdown_s(), final=True)
-            await attendant
+            while await end is None:
+                end = child.attend()  # that was its start, which came first
         self._forget(child)
 
     async def stop(self, within_s: float | None = None) -> None:
@@ -151,7 +153,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         assert self._root is not None
-        return await self._root.close(kind, error, traceback)
+        return await self._root.close(error)
 
     # As a part of its tree.
 
@@ -204,15 +206,15 @@ class Supervisor:
 
     def let_go(self, child: Child) -> None:
         """Leave a child stopped; one that was added is removed, others come back when this supervisor is restarted."""
-        if child.spec in self._specs:
-            child.retire()
-        else:
+        if child.is_added:
             self._forget(child)
+        else:
+            child.retire()
 
     def _renew(self) -> None:
         seat = self._place()
         for child in list(self.children.values()):
-            if child.spec not in self._specs and child.spec.restart == "temporary":
+            if child.is_added and child.spec.restart == "temporary":
                 self._forget(child)
         for spec in self._specs:
             if spec.id not in self.children or self.children[spec.id].is_retired():
@@ -225,7 +227,7 @@ class Supervisor:
         if self.has(child):
             del self.children[child.spec.id]
 
-    def _adopt(self, spec: ChildSpec, seat: Child) -> Child:
+    def _adopt(self, spec: ChildSpec, seat: Child, *, is_added: bool = False) -> Child:
         path = f"{seat.path}/{spec.id}" if seat.path else spec.id
         nested: Supervisor | None = None
         body: Body
@@ -237,7 +239,7 @@ class Supervisor:
             body = nested.live
         else:
             body = body_of(spec.factory, spec.args, dict(spec.kwargs))
-        child = Child(spec, path, seat.system, self, body, nested)
+        child = Child(spec, path, seat.system, self, body, nested, is_added=is_added)
         self.children[spec.id] = child
         if nested is not None:
             nested.install(child)

@@ -1,4 +1,4 @@
-"""The port of wake-ups: hints between nodes that looking is worth while. They may be lost; polling lies underneath."""
+"""The port of wake-ups: hints between nodes that looking is worth while. They may be lost; polling stands below."""
 
 from __future__ import annotations
 

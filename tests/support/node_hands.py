@@ -180,9 +180,12 @@ class NodeHands:
         return Observed(jobs, failures, await self.store.queues.list())
 
 
-async def in_state(node: NodeHands, state: JobState) -> Claimed:
-    """A job brought to `state` by `node`, by the shortest way, with the last claim of it."""
-    claimed = await node.start()
+async def in_state(node: NodeHands, state: JobState, *, queue: str = "default") -> Claimed:
+    """A job brought to `state` by `node`, by the shortest way, with the last claim of it.
+
+    Nothing else may be available in that queue.
+    """
+    claimed = await node.start(queue=queue)
     if state is JobState.AVAILABLE:
         assert await node.hand_back(claimed)
     elif state is JobState.SCHEDULED:

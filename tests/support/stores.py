@@ -1,7 +1,7 @@
 """The kinds of store that the contract suite and the model run on.
 
-A new kind is a `Place` of its own and a line in `PLACES`; no test changes. Tests let time pass by the place's methods
-only, since a store may keep its leases by a server's clock that no test can move.
+A new kind is a `Place` of its own and a line in `PLACES`; no test changes. Tests let time pass by `Place.pass_time`
+only, since a store may keep its leases by a server's clock, which no test can move.
 """
 
 from __future__ import annotations
@@ -41,12 +41,8 @@ class Place(ABC):
         """A handle, not opened yet; a further one is what another node would hold on the same jobs."""
 
     async def pass_time(self, seconds: float) -> None:
-        """Let wall time pass; where the lease clock is this machine's, lease time passes too."""
+        """Let time pass, wall and leases alike. A store that keeps leases by a server's clock dates them back."""
         self.clock.advance(seconds)
-
-    async def pass_lease_time(self, milliseconds: int) -> None:
-        """Let lease time pass; wall time may pass too."""
-        self.clock.advance(milliseconds / 1000)
 
 
 class MemoryPlace(Place):

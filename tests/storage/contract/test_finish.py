@@ -130,7 +130,7 @@ async def test_finish_of_nothing_and_of_an_unknown_job(store: Store, node: NodeH
 
 async def test_finish_after_the_lease_ran_out_counts_while_nobody_took_the_job(node: NodeHands, place: Place) -> None:
     claimed = await node.start(lease_ms=1_000)
-    await place.pass_lease_time(60_000)
+    await place.pass_time(60)
 
     assert await node.finish(claimed)
 

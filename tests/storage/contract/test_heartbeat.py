@@ -15,9 +15,9 @@ async def test_heartbeat_renews_the_lease(node: NodeHands, place: Place) -> None
 
     assert await node.beat(claimed, lease_ms=60_000) == HeartbeatReply([], [], [])
 
-    await place.pass_lease_time(30_000)
+    await place.pass_time(30)
     assert await node.rescue() == []
-    await place.pass_lease_time(31_000)
+    await place.pass_time(31)
     assert len(await node.rescue()) == 1
 
 
@@ -25,7 +25,7 @@ async def test_heartbeat_of_one_job_leaves_the_other_to_expire(node: NodeHands, 
     kept, left = await node.start(lease_ms=1_000), await node.start(lease_ms=1_000)
 
     await node.beat(kept, lease_ms=60_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     assert [rescued.id for rescued in await node.rescue()] == [left.id]
 
@@ -34,14 +34,14 @@ async def test_heartbeat_may_shorten_a_lease(node: NodeHands, place: Place) -> N
     claimed = await node.start(lease_ms=600_000)
 
     await node.beat(claimed, lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     assert [rescued.id for rescued in await node.rescue()] == [claimed.id]
 
 
 async def test_heartbeat_keeps_a_lease_that_ran_out_unnoticed(node: NodeHands, place: Place) -> None:
     claimed = await node.start(lease_ms=1_000)
-    await place.pass_lease_time(5_000)
+    await place.pass_time(5)
 
     assert (await node.beat(claimed)).lost == []
 
@@ -59,7 +59,7 @@ async def test_heartbeat_reports_lost_leases_in_the_order_asked(node: NodeHands,
 
 async def test_heartbeat_of_a_rescued_job_is_lost_and_does_not_revive_the_lease(node: NodeHands, place: Place) -> None:
     claimed = await node.start(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
     await node.rescue()
     before = await node.observe()
 
@@ -72,7 +72,7 @@ async def test_heartbeat_of_a_job_that_another_node_took_is_lost(
     node: NodeHands, other_node: NodeHands, place: Place
 ) -> None:
     claimed = await node.start(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
     await node.rescue()
     taken = await other_node.claim_one()
 
@@ -162,7 +162,7 @@ async def test_heartbeat_renews_leases_without_a_node_row(store: Store, node: No
 
     await node.beat(claimed, lease_ms=60_000, report=b"x")
 
-    await place.pass_lease_time(30_000)
+    await place.pass_time(30)
     assert await node.rescue() == []
     assert list(await store.nodes.list()) == []
 
@@ -178,5 +178,5 @@ async def test_heartbeat_renews_five_hundred_leases_in_one_call(store: Store, no
     await handle.close()
 
     assert reply == HeartbeatReply([], [], [])
-    await place.pass_lease_time(5_000)
+    await place.pass_time(5)
     assert await node.rescue() == []

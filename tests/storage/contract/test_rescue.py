@@ -14,7 +14,7 @@ from tests.support.stores import Place
 
 async def expired(node: NodeHands, place: Place) -> Claimed:
     claimed = await node.start(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
     return claimed
 
 
@@ -42,7 +42,7 @@ async def test_rescue_keeps_the_lost_lease_among_the_failures(
 
 async def test_rescue_leaves_leases_that_hold(node: NodeHands, place: Place) -> None:
     held = await node.start(lease_ms=600_000)
-    await place.pass_lease_time(30_000)
+    await place.pass_time(30)
 
     assert await node.rescue() == []
     assert await node.state(held.id) is JobState.EXECUTING
@@ -79,7 +79,7 @@ async def test_a_rescued_job_is_claimed_with_the_next_token_and_the_same_attempt
 async def test_rescue_takes_at_most_the_limit(node: NodeHands, place: Place) -> None:
     await node.enqueue_many(7)
     await node.claim(7, lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     sizes = [len(await node.rescue(limit=3)) for _ in range(4)]
 
@@ -89,10 +89,10 @@ async def test_rescue_takes_at_most_the_limit(node: NodeHands, place: Place) -> 
 async def test_rescue_fails_a_job_that_spent_its_crashes(node: NodeHands, place: Place) -> None:
     claimed = await node.start(lease_ms=1_000)
     for _ in range(2):
-        await place.pass_lease_time(2_000)
+        await place.pass_time(2)
         assert [rescued.state for rescued in await node.rescue(max_crashes=3)] == [JobState.AVAILABLE]
         await node.claim_one(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     assert await node.rescue(max_crashes=3) == [Rescued(claimed.id, "default", JobState.FAILED)]
 
@@ -111,7 +111,7 @@ async def test_crashes_do_not_spend_attempts_nor_attempts_crashes(node: NodeHand
     again = await node.claim_one(lease_ms=1_000)
 
     assert (again.attempt, again.crashes) == (2, 1)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
     await node.rescue()
     job = await node.job(claimed.id)
     assert (job.attempt, job.crashes) == (1, 2)
@@ -148,7 +148,7 @@ async def test_rescue_works_on_a_paused_queue(store: Store, node: NodeHands, pla
 
 async def test_rescue_takes_jobs_of_all_queues_and_nodes(node: NodeHands, other_node: NodeHands, place: Place) -> None:
     claims = [await node.start(queue="a", lease_ms=1_000), await other_node.start(queue="b", lease_ms=1_000)]
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     rescued = await node.rescue()
 
@@ -166,7 +166,7 @@ async def test_a_wall_clock_that_jumps_ends_no_lease(node: NodeHands, clock: Man
 async def test_two_rescuers_take_each_job_once(node: NodeHands, other_node: NodeHands, place: Place) -> None:
     ids = await node.enqueue_many(40)
     await node.claim(40, lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     taken = []
     for hands in (node, other_node) * 5:
@@ -181,7 +181,7 @@ async def test_rescue_keeps_earlier_failures(node: NodeHands, place: Place) -> N
     await node.retry(claimed, run_in_s=1, error=OOPS)
     await place.pass_time(1)
     await node.claim_one(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
 
     await node.rescue()
 

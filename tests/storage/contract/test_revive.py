@@ -117,11 +117,11 @@ async def test_revive_again_changes_nothing(node: NodeHands) -> None:
 
 async def test_a_poisoned_job_gets_new_crashes(node: NodeHands, place: Place) -> None:
     claimed = await node.start(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
     await node.rescue(max_crashes=1)
 
     await node.revive(claimed.id)
 
     await node.claim_one(lease_ms=1_000)
-    await place.pass_lease_time(2_000)
+    await place.pass_time(2)
     assert [rescued.state for rescued in await node.rescue(max_crashes=2)] == [JobState.AVAILABLE]

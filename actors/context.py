@@ -1,0 +1,102 @@
+"""What a handler sees of its attempt."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..kernel.codec import encode
+from ..storage.ids import format_id
+from ..storage.job import Claimed
+from .signature import ContextMarker
+
+if TYPE_CHECKING:
+    from .attempt import Attempt
+    from .node import NodeParts
+
+
+class Ctx(ContextMarker):
+    """The attempt that a handler runs in; passed as its first parameter if that is named `ctx` or annotated `Ctx`."""
+
+    __slots__ = ("_attempt", "_job", "_node", "max_attempts")
+
+    def __init__(self, job: Claimed, attempt: Attempt, node: NodeParts, max_attempts: int) -> None:
+        self._job = job
+        self._attempt = attempt
+        self._node = node
+        self.max_attempts = max_attempts
+
+    @property
+    def id(self) -> str:
+        """The job's id in its text form."""
+        return format_id(self._job.id)
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self._job.name
+
+    @property
+    def queue(self) -> str:
+        """The queue it was claimed from."""
+        return self._job.queue
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counted from 1."""
+        return self._job.attempt
+
+    @property
+    def fencing_token(self) -> int:
+        """A number that grows with every claim of this job: hand it to systems that can refuse an older one."""
+        return self._job.claim_token
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When the job was enqueued, aware UTC."""
+        return datetime.fromtimestamp(self._job.inserted_at / 1000, UTC)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the attempt's timeout ends it, aware UTC; None without a timeout."""
+        if self._attempt.deadline is None:
+            return None
+        left_s = self._attempt.deadline - self._node.clock.monotonic()
+        return datetime.fromtimestamp(self._node.clock.wall_ms() / 1000 + left_s, UTC)
+
+    @property
+    def shutting_down(self) -> bool:
+        """True once the node drains: finish soon, or be interrupted when its grace is over."""
+        return self._attempt.is_shutting_down
+
+    @property
+    def cancelled(self) -> bool:
+        """True once this attempt is to stop, whoever wants it; plain functions in threads should look now and then."""
+        return self._attempt.stop is not None
+
+    @property
+    def logger(self) -> Any:
+        """A structlog logger whose lines carry the job's id, name and attempt."""
+        import structlog  # late: see actors/node_log.py
+
+        return structlog.get_logger("callboard.job").bind(job_id=self.id, job=self.name, attempt=self.attempt)
+
+    @property
+    def runtime(self) -> Any:
+        """The `Runtime` that runs the job, to enqueue more."""
+        return self._node.runtime
+
+    def heartbeat(self, progress: float | None = None, message: str | None = None) -> None:
+        """Report progress; the next renewal of the lease carries the latest report to the store.
+
+        The lease is renewed without it: this is for those who watch.
+        """
+        self._node.in_flight.note_progress(self._job.id, encode([progress, message]))
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the node's clock, which tests may own. The attempt keeps its slot; `Snooze` gives it back."""
+        await self._node.clock.sleep(seconds)
+
+
+current_attempt: ContextVar[Ctx | None] = ContextVar("callboard_attempt", default=None)

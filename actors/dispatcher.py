@@ -1,0 +1,108 @@
+"""The dispatcher of one queue: claims what its worker has room for, and hands it over.
+
+It keeps no job. Room comes from the worker (`Vacancy`), work is announced by wake-ups (`Look`); it claims when there
+may be both. When a claim comes back short it sleeps until a wake-up, the queue's next `run_at`, or the poll interval.
+
+A job's way comes from `storage/actor.py` (claim) and goes on in `actors/worker.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..kernel.actor import Actor
+from ..kernel.clock import Timer
+from ..kernel.errors import CallboardError
+from ..storage.messages import ClaimJobs
+from ..storage.records import ClaimReply, ClaimRequest
+from .node import NodeParts
+from .wakeups import Subscribe
+from .worker import Assign, Report, Vacancy
+
+LARGEST_CLAIM = 250  # beyond it a claim delays everybody's commit and gains little (stores.md 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """There may be work."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopClaiming:
+    """Answered when no claim is under way, once the node drains; then none follows."""
+
+
+class Dispatcher(Actor):
+    """Claims for one queue."""
+
+    max_batch = 256
+
+    def __init__(self, queue: str, *, node: NodeParts) -> None:
+        self._queue = queue
+        self._node = node
+        self._room = 0
+        self._assigned = 0  # jobs handed over, as the worker counts them
+        self._may_have_work = True
+        self._timer: Timer | None = None
+
+    async def started(self) -> None:
+        self._storage = self.context.ref("store")
+        self._worker = self.context.ref(f"queues/{self._queue}/worker")
+        me = self.context.ref()
+        wakeups = self.context.ref("wakeups")
+        await wakeups.tell(Subscribe("work", self._queue, me, Look()))
+        await self._worker.tell(Report())
+
+    async def stopping(self, exit: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def receive_batch(self, messages: Sequence[Any]) -> list[Any]:
+        for message in messages:
+            match message:
+                case Vacancy(room=room, assigned=assigned):
+                    if self._assigned < assigned:
+                        self._assigned = assigned  # this dispatcher is younger than the worker
+                    self._room = room - (self._assigned - assigned)
+                case Look():
+                    self._may_have_work = True
+        if self._may_have_work and self._room > 0 and not self._node.is_draining:
+            await self._claim()
+        return [None] * len(messages)
+
+    async def _claim(self) -> None:
+        wanted = min(self._room, LARGEST_CLAIM)
+        request = ClaimJobs((ClaimRequest(self._queue, wanted),), self._node.lease_ms)
+        in_flight = self._node.in_flight
+        in_flight.claims_under_way += 1
+        since = self.context.clock.monotonic()
+        try:
+            reply = (await self._storage.ask(request))[0]
+            in_flight.hold(reply.jobs, since)
+        except CallboardError as error:
+            # The store actor was restarted under way. What the claim may have leased comes back by the heartbeat.
+            self._node.log.warning("claim failed", queue=self._queue, error=str(error))
+            self._look_in(self._node.poll_s)
+            return
+        finally:
+            in_flight.claims_under_way -= 1
+        if reply.jobs:
+            self._room -= len(reply.jobs)
+            self._assigned += len(reply.jobs)
+            await self._worker.tell(Assign(reply.jobs))
+        if len(reply.jobs) < wanted:
+            self._sleep(reply)
+
+    def _sleep(self, reply: ClaimReply) -> None:
+        self._may_have_work = False
+        wait_s = self._node.poll_s * self._node.rng.uniform(0.75, 1.0)
+        if reply.next_run_at is not None:
+            wait_s = min(wait_s, max((reply.next_run_at - self.context.clock.wall_ms()) / 1000, 0.001))
+        self._look_in(wait_s)
+
+    def _look_in(self, wait_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.context.send_after(wait_s, Look())

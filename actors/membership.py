@@ -1,0 +1,124 @@
+"""This node among others: its row, its heartbeat, and what the heartbeat brings back.
+
+A lease that the store no longer knows as ours, or that was not renewed for nine tenths of its time, is lost: its
+attempt is stopped and writes nothing. A lease under our boot id that nobody here knows, found twice in a row while no
+claim was under way, came from a claim whose reply was lost: it is handed back.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..kernel.actor import Actor
+from ..storage.messages import ForgetNodes, HandBackJobs, RegisterNode
+from ..storage.ports.store import Store
+from ..storage.records import HandBack, Node, Orphan
+from .attempt import Stop
+from .heartbeat import Beaten, Heartbeat, Missed
+from .node import NodeParts
+from .wakeups import Subscribe
+from .worker import StopAttempts
+
+TRUST = 0.9  # of a lease, counted from the start of the last good renewal
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Something may have been asked of a running job."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTrust:
+    """Look whether the leases can still be trusted."""
+
+
+class Membership(Actor):
+    """Keeps this node's leases, and acts on those that are lost, cancelled or unexplained."""
+
+    def __init__(self, store: Store, *, node: NodeParts, version: str, report: Callable[[], bytes]) -> None:
+        self._store = store
+        self._node = node
+        self._version = version
+        self._report = report
+        self._latest_report = b""
+        self._suspects: set[Orphan] = set()
+
+    async def started(self) -> None:
+        self._clock = self.context.clock
+        self._storage = self.context.ref("store")
+        self._renewed_at = self._clock.monotonic()
+        me = self.context.ref()
+        await self.context.ref("wakeups").tell(Subscribe("control", "", me, Control()))
+        self._latest_report = self._report()
+        row = Node(
+            boot_id=self._node.boot_id,
+            host=platform.node(),
+            pid=os.getpid(),
+            version=self._version,
+            started_at=self._clock.wall_ms(),
+            report=self._latest_report,
+        )
+        await self._storage.ask(RegisterNode(row), timeout=None)
+        self._heartbeat = Heartbeat(
+            self._node, self._store.heartbeats(), report=lambda: self._latest_report, tell=me.try_tell
+        )
+        self._heartbeat.start()
+        self.context.send_after(self._node.lease_s / 10, CheckTrust())
+
+    async def stopping(self, exit: object) -> None:
+        await self._heartbeat.stop()
+        await self._storage.ask(ForgetNodes([self._node.boot_id]), timeout=2.0)
+
+    async def receive(self, message: Any) -> None:
+        match message:
+            case Beaten():
+                await self._learn(message)
+            case Missed(error=error):
+                self._node.log.warning("leases could not be renewed; trying again", error=error)
+            case Control():
+                self._heartbeat.nudge()
+            case CheckTrust():
+                self._latest_report = self._report()
+                self._check_trust()
+                self.context.send_after(self._node.lease_s / 10, CheckTrust())
+
+    async def _learn(self, beaten: Beaten) -> None:
+        self._renewed_at = beaten.began
+        in_flight = self._node.in_flight
+        tokens = {beat.id: beat.claim_token for beat in beaten.beats}
+        lost = [job_id for job_id in beaten.reply.lost if in_flight.holds(job_id, tokens[job_id])]
+        self._stop(lost, Stop.LEASE_LOST)
+        self._stop(beaten.reply.cancel_requested, Stop.CANCEL)
+        await self._consider(beaten.reply.orphans)
+
+    async def _consider(self, orphans: list[Orphan]) -> None:
+        """Hand back leases that nothing here explains, once they were seen twice."""
+        in_flight = self._node.in_flight
+        unknown = {o for o in orphans if not in_flight.holds(o.id, o.claim_token)}
+        certain = unknown & self._suspects if not in_flight.claims_under_way else set()
+        self._suspects = unknown - certain
+        if certain:
+            self._node.log.warning("a claim's reply was lost; its jobs are handed back", jobs=len(certain))
+            await self._storage.ask(HandBackJobs([HandBack(o.id, o.claim_token, o.queue) for o in certain]))
+
+    def _check_trust(self) -> None:
+        """Stop attempts whose lease may be over without our having heard of it."""
+        trusted_after = self._clock.monotonic() - TRUST * self._node.lease_s
+        if self._renewed_at < trusted_after:
+            untrusted = self._node.in_flight.older_than(trusted_after)
+            if untrusted:
+                self._node.log.error("leases could not be renewed in time; their attempts stop", jobs=len(untrusted))
+            self._stop(untrusted, Stop.LEASE_LOST)
+
+    def _stop(self, job_ids: list[bytes], why: Stop) -> None:
+        by_queue: dict[str, list[bytes]] = {}
+        for job_id in job_ids:
+            queue = self._node.in_flight.queue_of(job_id)
+            if queue is not None:
+                by_queue.setdefault(queue, []).append(job_id)
+        for queue, ids in by_queue.items():
+            self.context.ref(f"queues/{queue}/worker").try_tell(StopAttempts(ids, why))

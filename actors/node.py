@@ -1,0 +1,38 @@
+"""What the actors of one node share: its identity, its leases, its time and chance, its limits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..kernel.clock import Clock
+from .inflight import InFlight
+from .node_log import NodeLog
+
+if TYPE_CHECKING:
+    from .definition import JobDefinition
+
+
+@dataclass(slots=True)
+class NodeParts:
+    """Put together once by `runtime/tree.py`; the actors hold it for the node's life."""
+
+    boot_id: bytes
+    clock: Clock
+    rng: random.Random
+    log: NodeLog
+    definitions: Mapping[str, JobDefinition]
+    lease_s: float
+    max_crashes: int
+    poll_s: float  # the longest a dispatcher sleeps without looking
+    runs_threads: bool = True  # False in simulations: nothing may leave the event loop
+    runtime: Any = None  # what ctx.runtime gives
+    is_draining: bool = False  # nothing is claimed any more
+    in_flight: InFlight = field(default_factory=InFlight)
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease of a claim or a renewal, in milliseconds."""
+        return int(self.lease_s * 1000)

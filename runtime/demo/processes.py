@@ -1,0 +1,138 @@
+"""The demo's node processes: started, watched, killed, drained.
+
+Each node is a session of its own, so that Ctrl-C in a terminal reaches the demo alone, which then drains its nodes. A
+node drains when its standard input ends: so it also stops when the demo itself was killed, and is never left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ...kernel.errors import CallboardError
+
+_LOG_READ_BYTES = 4000
+
+
+class NodeFailed(CallboardError):
+    """Node processes end without being asked to, one after the other; the text says what the last one wrote."""
+
+
+class NodeProcess:
+    """One process that works on the store. It may be killed at any time: the store is what counts."""
+
+    def __init__(self, number: int, *, store: str, queue: str, slots: int, folder: Path) -> None:
+        self.number = number
+        self._ready_file = folder / f"node-{number}.ready"
+        self._log_file = folder / f"node-{number}.log"
+        arguments = ["-m", "callboard.runtime.demo.node", queue, str(slots), str(self._ready_file)]
+        with self._log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "CALLBOARD_STORE": store},  # an argument would show a password to everybody
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's number on this machine."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """True until the process has ended."""
+        return self._process.poll() is None
+
+    @property
+    def is_ready(self) -> bool:
+        """True while the node claims jobs."""
+        return self.is_running and self._ready_file.exists()
+
+    def kill(self) -> None:
+        """End the process on the spot, as a power cut would; its jobs stay leased until somebody rescues them."""
+        self._process.kill()
+        self._process.wait()
+        self._ready_file.unlink(missing_ok=True)
+
+    def drain(self) -> None:
+        """Ask the process to hand back what it holds and end. Does not wait."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def interrupt(self) -> None:
+        """Ask a draining process not to wait for what still runs."""
+        if self.is_running:
+            self._process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the process has ended; one that takes longer is killed."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def last_words(self) -> str:
+        """The last line that the process wrote, for a person."""
+        with self._log_file.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_READ_BYTES))
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it wrote nothing"
+
+
+class Crew:
+    """The demo's nodes: as many as asked for, and another in the place of each that ended."""
+
+    def __init__(self, *, size: int, store: str, queue: str, slots: int, folder: Path) -> None:
+        self.size = size
+        self._store = store
+        self._queue = queue
+        self._slots = slots
+        self._folder = folder
+        self._started = 0
+        self._lost = 0
+        self.nodes: list[NodeProcess] = []
+
+    def fill(self) -> None:
+        """Start nodes until there are enough; raises `NodeFailed` once more have ended by themselves than there are."""
+        for node in [node for node in self.nodes if not node.is_running]:
+            self.nodes.remove(node)
+            self._lost += 1
+            if self._lost > self.size:
+                raise NodeFailed(f"node {node.number} ended by itself: {node.last_words()}")
+        while len(self.nodes) < self.size:
+            self._started += 1
+            self.nodes.append(
+                NodeProcess(self._started, store=self._store, queue=self._queue, slots=self._slots, folder=self._folder)
+            )
+
+    @property
+    def ready(self) -> list[NodeProcess]:
+        """The nodes that claim jobs now."""
+        return [node for node in self.nodes if node.is_ready]
+
+    def kill_one(self) -> NodeProcess | None:
+        """Kill the node that has been ready longest, if there is one; `fill` puts another in its place."""
+        ready = self.ready
+        if not ready:
+            return None
+        ready[0].kill()
+        self.nodes.remove(ready[0])
+        return ready[0]
+
+    def interrupt(self) -> None:
+        """Hurry nodes that drain."""
+        for node in self.nodes:
+            node.interrupt()
+
+    def stop(self, within_s: float) -> None:
+        """Drain all nodes at once and wait until they have ended, killing those that take longer."""
+        for node in self.nodes:
+            node.drain()
+        for node in self.nodes:
+            node.wait(within_s)
+        self.nodes.clear()

@@ -1,0 +1,88 @@
+"""Calls into a runtime from threads that have no event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..kernel.errors import CallboardError
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+T = TypeVar("T")
+
+
+class WrongThread(CallboardError, RuntimeError):
+    """A _sync method was called on a thread that runs an event loop; it would have blocked that loop."""
+
+    def __init__(self) -> None:
+        super().__init__("this thread runs an event loop: expected a plain thread; await the async method instead")
+
+
+class Portal:
+    """The way to the runtime's event loop: where it is open, or a loop in a daemon thread made for the purpose."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._own: _OwnLoop | None = None
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The coroutine's value. Raises what it raises, and `WrongThread`."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(make(), self._loop()).result()
+        raise WrongThread
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            loop = self._runtime.loop
+            if loop is None:
+                self._own = _OwnLoop(self._runtime)
+                atexit.register(self.close)
+                loop = self._own.loop
+            return loop
+
+    def close(self) -> None:
+        """Close the loop made here, if one was."""
+        with self._lock:
+            own, self._own = self._own, None
+        if own is not None:
+            atexit.unregister(self.close)
+            own.close()
+
+
+class _OwnLoop:
+    """The runtime, open on a loop in a daemon thread until `close`. Raises what opening it raises."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._opened: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._serve, name="callboard portal", daemon=True)
+        self._thread.start()
+        self.loop = self._opened.result()
+
+    def _serve(self) -> None:
+        asyncio.run(self._live())
+
+    async def _live(self) -> None:
+        self._end = asyncio.Event()
+        try:
+            async with self._runtime:
+                self._opened.set_result(asyncio.get_running_loop())
+                await self._end.wait()
+        except BaseException as error:
+            if self._opened.done():
+                raise
+            self._opened.set_exception(error)
+
+    def close(self) -> None:
+        """Close the runtime and end the thread."""
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()

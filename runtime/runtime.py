@@ -1,0 +1,242 @@
+"""The runtime: what a program holds. Every method sends one message into the tree of `runtime/tree.py`.
+
+A job's way begins here: `enqueue_call` tells the storage actor (`storage/actor.py`), which answers after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ..actors.results import Await, NotWaiting
+from ..kernel.errors import CallboardError
+from ..storage.ids import parse_id
+from ..storage.job import Job as JobRow
+from ..storage.job import JobState, NewJob
+from ..storage.messages import CancelJobs, InsertJobs
+from ..storage.records import CancelAnswer, Failure
+from ..storage.urls import DEFAULT_STORE
+from .environment import Environment, system_environment
+from .handle import Handle, ResultTimeout
+from .job import Call, Registry, call_by_name
+from .node import Node
+from .portal import Portal
+from .settings import Settings, load_settings
+
+T = TypeVar("T")
+
+WRITE_S = 30.0  # the longest a caller waits for a store that does not answer
+
+
+class NotOpen(CallboardError, RuntimeError):
+    """The runtime is not open on this event loop."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the runtime is not open here: expected `async with runtime:` or `async with runtime.work():` around this"
+            " call, on the same event loop (from a thread without a loop use the _sync methods)"
+        )
+
+
+class Runtime(Registry):
+    """Jobs on a store. `async with runtime` opens it to enqueue, `async with runtime.work()` to run jobs as well.
+
+    `store` is a URL; left out, CALLBOARD_STORE, else sqlite:///callboard.db. Settings that the call leaves open come
+    from the environment. Constructing connects to nothing; raises `InvalidSettings`.
+    """
+
+    def __init__(
+        self, store: str | None = None, *, settings: Settings | None = None, environment: Environment | None = None
+    ) -> None:
+        super().__init__()
+        self.store_url = store or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
+        self.settings = load_settings(settings)
+        self._environment = environment or system_environment()
+        self._node: Node | None = None
+        self._users = 0  # nested `async with` blocks
+        self._portal: Portal | None = None
+        self.join(self)
+
+    @property
+    def registry(self) -> Registry:
+        """Where its jobs stand: itself."""
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """True within `async with`."""
+        return self._node is not None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop on which it is open, or None."""
+        return None if self._node is None else self._node.loop
+
+    @property
+    def node(self) -> Node:
+        """The open node, for tools that look inside. Raises `NotOpen`."""
+        node = self._node
+        if node is None or asyncio.get_running_loop() is not node.loop:
+            raise NotOpen
+        return node
+
+    def include(self, registry: Registry) -> None:
+        """Take in a registry's jobs, those added to it later too. Raises `DuplicateJob`, with nothing changed."""
+        registry.join(self)
+
+    # Opening.
+
+    async def __aenter__(self) -> Runtime:
+        if self._users == 0:
+            node = Node(self, self._environment)
+            await node.open()
+            self._node = node
+        else:
+            self.node  # noqa: B018 - a second loop is refused
+        self._users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._users -= 1
+        if self._users == 0 and (node := self._node) is not None:
+            try:
+                await node.close()
+            finally:
+                self._node = None
+
+    def work(
+        self, queues: Mapping[str, int] | Sequence[str] | None = None, *, hurry: asyncio.Event | None = None
+    ) -> AbstractAsyncContextManager[Node]:
+        """Run jobs within the block: supervisors in the caller's own event loop. Leaving it drains.
+
+        `queues`: slots by name, or names (slots as in the settings); left out, the queues of the registered jobs.
+        `hurry`, once set, ends the grace that jobs have at drain. Raises what the store raises when it cannot be
+        opened, and `InvalidOption` for slots below 1.
+        """
+        return self._work(queues, hurry or asyncio.Event())
+
+    @asynccontextmanager
+    async def _work(
+        self, queues: Mapping[str, int] | Sequence[str] | None, hurry: asyncio.Event
+    ) -> AsyncIterator[Node]:
+        async with self:
+            node = self.node
+            await node.start_work(node.slots_of(queues))
+            try:
+                yield node
+            finally:
+                await node.stop_work(hurry)
+
+    def run(
+        self,
+        queues: Mapping[str, int] | Sequence[str] | None = None,
+        *,
+        ready_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Run jobs until SIGTERM or SIGINT, blocking: uvloop, signals, drain. A second signal interrupts.
+
+        `ready_file` is there while the node is ready to claim.
+        """
+        from .running import run_node
+
+        run_node(self, queues, ready_file)
+
+    # Enqueueing.
+
+    async def enqueue(self, name: str, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Enqueue a job by name. A name that this process does not know is taken too: another may run it."""
+        return await self.enqueue_call(call_by_name(name, args, kwargs, self.jobs.get(name)))
+
+    async def enqueue_call(self, call: Call[T]) -> Handle[T]:
+        """Enqueue one bound call; committed when this returns."""
+        node = self.node
+        job = node.new_job(call)
+        created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
+        return Handle(self, job.id, call.definition, created=created[0])
+
+    async def enqueue_many(self, calls: Sequence[Call[T]]) -> list[Handle[T]]:
+        """Enqueue bound calls in one batch: all of them or, when it raises, none."""
+        node = self.node
+        jobs: list[NewJob] = [node.new_job(call) for call in calls]
+        if not jobs:
+            return []
+        created = await node.storage.ask(InsertJobs(jobs), timeout=WRITE_S)
+        return [
+            Handle(self, job.id, call.definition, created=was_created)
+            for job, call, was_created in zip(jobs, calls, created, strict=True)
+        ]
+
+    def enqueue_call_sync(self, call: Call[T]) -> Handle[T]:
+        """As `enqueue_call`, from a thread without an event loop."""
+        return self.call_sync(lambda: self.enqueue_call(call))
+
+    def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine of this runtime from a thread without an event loop, and wait for it.
+
+        Goes to the loop on which the runtime is open; else to one in a thread of its own, opened on first use and
+        closed at exit. Raises `WrongThread` on a thread that runs an event loop.
+        """
+        if self._portal is None:
+            self._portal = Portal(self)
+        return self._portal.call(make)
+
+    def close_sync(self) -> None:
+        """Let go of what `enqueue_sync` and its like opened; called at exit if nobody calls it before."""
+        if self._portal is not None:
+            self._portal.close()
+
+    # Looking and acting.
+
+    def handle(self, job_id: str) -> Handle[Any]:
+        """A handle from an id in text. Raises `InvalidId`; whether the job exists shows when it is used."""
+        return Handle(self, parse_id(job_id), None)
+
+    async def counts(self, queue: str | None = None) -> dict[str, int]:
+        """Jobs per state, of one queue or of all; every state is named. Cheap on every store."""
+        counts = await self.node.store.queues.counts(queue)
+        return {state.value: counts.get(state, 0) for state in JobState}
+
+    async def cancel(self, job_id: bytes, reason: str) -> CancelAnswer:
+        """Cancel one job; see `Handle.cancel`."""
+        answers = await self.node.storage.ask(CancelJobs((job_id,), reason), timeout=WRITE_S)
+        return answers[0]
+
+    async def stored_job(self, job_id: bytes) -> JobRow | None:
+        """The stored row, or None."""
+        return (await self.node.store.jobs.get([job_id]))[0]
+
+    async def failures(self, job_id: bytes) -> list[Failure]:
+        """A job's failed attempts, oldest first."""
+        return await self.node.store.jobs.failures(job_id)
+
+    async def ended(self, job_id: bytes, timeout_s: float | None) -> JobRow | None:
+        """The row once it is terminal; None if there is none. Raises `ResultTimeout`."""
+        node = self.node
+        clock = node.parts.clock
+        ends = None if timeout_s is None else clock.monotonic() + timeout_s
+        while True:
+            end: asyncio.Future[JobRow | None] = node.loop.create_future()
+            await node.results.tell(Await(job_id, end))
+            timer = None
+            if ends is not None:
+                timer = clock.call_later(max(ends - clock.monotonic(), 0.0), lambda end=end: _time_out(end))  # type: ignore[misc]
+            try:
+                return await end
+            except NotWaiting:
+                continue
+            except TimeoutError:
+                raise ResultTimeout(Handle(self, job_id, None).id, timeout_s or 0.0) from None
+            finally:
+                if timer is not None:
+                    timer.cancel()
+
+
+def _time_out(end: asyncio.Future[JobRow | None]) -> None:
+    if not end.done():
+        end.set_exception(TimeoutError())

@@ -1,0 +1,82 @@
+"""The supervision tree of a node, in one function: read this first.
+
+    node                 one_for_one: refs survive restarts, so a restart of one leaves running attempts alone
+    |- store             storage/actor.py       commits for all; an outage is a state, never a crash
+    |- wakeups           actors/wakeups.py      hints: in process, and from other processes
+    |- results           actors/results.py      waits for jobs to end, for all who wait in this process
+    |- membership        actors/membership.py   node row, heartbeat thread, lost and cancelled leases
+    |- queues            one subtree per queue; one that spends its restarts is parked and tried again with back-off
+    |  `- mail
+    |     |- worker      actors/worker.py       runs attempts, closes them
+    |     `- dispatcher  actors/dispatcher.py   claims
+    |- rescuer           actors/rescuer.py      expired leases, on every node
+    `- janitor           actors/janitor.py      retention
+
+The first three are there as soon as a runtime is open; the rest comes when it works. A job's way goes on in
+`storage/actor.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..actors.dispatcher import Dispatcher
+from ..actors.janitor import Janitor
+from ..actors.membership import Membership
+from ..actors.node import NodeParts
+from ..actors.rescuer import Rescuer
+from ..actors.results import Results
+from ..actors.wakeups import Wakeups
+from ..actors.worker import Worker
+from ..kernel.child import ChildSpec
+from ..kernel.intensity import Backoff
+from ..kernel.supervisor import Supervisor
+from ..storage.actor import StorageActor, StoreHealth
+from ..storage.ports.store import Store
+from .settings import Settings
+
+WRITES_WAITING = 65_536  # callers that may wait for a commit before a tell has to wait for room
+HINTS_WAITING = 4096
+STOP_S = 10.0  # a worker that is stopped interrupts, hands back and flushes well below it
+
+
+def tree(
+    node: NodeParts,
+    store: Store,
+    health: StoreHealth,
+    settings: Settings,
+    version: str,
+    queues: Mapping[str, int] | None = None,
+    report: Callable[[], bytes] = bytes,
+) -> list[ChildSpec]:
+    """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node."""
+    commits = {"boot_id": node.boot_id, "health": health, "rng": node.rng, "commits": "wakeups"}
+    client = [
+        ChildSpec(StorageActor, id="store", args=(store,), kwargs=commits, mailbox=WRITES_WAITING, shutdown=STOP_S),
+        ChildSpec(Wakeups, id="wakeups", args=(store.wakeups,), mailbox=HINTS_WAITING),
+        ChildSpec(Results, id="results", args=(store.jobs,), mailbox=WRITES_WAITING),
+    ]
+    if queues is None:
+        return client
+    member = {"node": node, "version": version, "report": report}
+    tidy = {"node": node, "retention_s": settings.retention_s}
+    parking = {"strategy": "one_for_one", "max_restarts": None, "backoff": Backoff(1.0, 2.0, 60.0)}
+    return [
+        *client,
+        ChildSpec(Membership, id="membership", args=(store,), kwargs=member, shutdown=STOP_S),
+        ChildSpec(Supervisor, id="queues", args=([_queue(q, n, node) for q, n in queues.items()],), kwargs=parking),
+        ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),
+        ChildSpec(Janitor, id="janitor", args=(store.nodes,), kwargs=tidy),
+    ]
+
+
+def _queue(queue: str, slots: int, node: NodeParts) -> ChildSpec:
+    """One queue's subtree. The dispatcher stops first, so that nothing is claimed for a worker that is gone."""
+    box: Any = {"mailbox": HINTS_WAITING, "shutdown": STOP_S}
+    pair = [
+        ChildSpec(Worker, id="worker", args=(queue,), kwargs={"slots": slots, "node": node}, **box),
+        ChildSpec(Dispatcher, id="dispatcher", args=(queue,), kwargs={"node": node}, **box),
+    ]
+    restarts = {"strategy": "one_for_one", "max_restarts": 5, "within": 10.0}
+    return ChildSpec(Supervisor, id=queue, args=(pair,), kwargs=restarts)

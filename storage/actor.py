@@ -1,0 +1,204 @@
+"""The storage actor: every write of a node passes here, and many callers share one commit.
+
+Group commit without timers. The kernel hands this actor all messages that wait; it gives the store every one of them
+at once, grouped by verb, and awaits the commit. While that commit runs, the next batch gathers in the mailbox. So one
+caller alone waits for one commit, and a thousand callers share one. Answers leave when the batch returns: a caller who
+was answered has its write on disk.
+
+When something fails:
+- The store does not answer (`Unavailable`): the actor repeats the call, 50 ms to 2 s apart, until it is answered.
+  Every write is idempotent, so a call that took effect before its answer was lost does no harm. That is a state
+  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline.
+- One verb fails (`Full`, say): the asks of that verb fail with the error, the others are answered as usual.
+- Anything else is our fault: the actor crashes, the supervisor starts it anew on the same store, askers ask again.
+
+A job's way goes on: the commit is told to `actors/wakeups.py`, which wakes `actors/dispatcher.py`, which asks for
+`ClaimJobs` here again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ..kernel.actor import Actor
+from ..kernel.clock import Clock
+from ..kernel.envelope import Failure
+from ..kernel.ref import Ref
+from . import messages as m
+from .errors import StorageError, Unavailable
+from .ports.store import Store
+from .records import CancelAnswer, Wakeup
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+
+
+class StoreHealth:
+    """Whether the store answers; written by the storage actor, read by whoever wants to know."""
+
+    def __init__(self) -> None:
+        self.unavailable_since: float | None = None  # monotonic seconds
+        self.last_error: str | None = None
+
+
+class StorageActor(Actor):
+    """Commits for all of a node. The store is opened before it starts and closed after it has stopped.
+
+    Understands the messages of `storage/messages.py`; tells the actor at path `commits` a `Committed` after each commit
+    that matters to others.
+    """
+
+    max_batch = 4096
+
+    def __init__(self, store: Store, *, boot_id: bytes, health: StoreHealth, rng: random.Random, commits: str) -> None:
+        self._store = store
+        self._boot_id = boot_id
+        self._health = health
+        self._rng = rng
+        self._commits_path = commits
+
+    async def started(self) -> None:
+        self._clock: Clock = self.context.clock
+        self._commits: Ref = self.context.ref(self._commits_path)
+
+    async def receive_batch(self, messages: Sequence[Any]) -> list[Any]:
+        if len(messages) == 1:
+            answers = [await self._commit_one(messages[0])]
+        else:
+            answers = await self._commit_all(messages)
+        self._tell(messages, answers)
+        return answers
+
+    async def _commit_one(self, message: Any) -> Any:
+        try:
+            return await self._patiently(lambda: self._call(type(message), message, getattr(message, "items", ())))
+        except StorageError as error:
+            return Failure(error)
+
+    async def _commit_all(self, messages: Sequence[Any]) -> list[Any]:
+        """One call for all messages of a batched verb, one for each other message, all in flight together."""
+        groups: list[list[int]] = []
+        of_verb: dict[type, list[int]] = {}
+        for index, message in enumerate(messages):
+            verb = type(message)
+            if verb in _BATCHED:
+                group = of_verb.get(verb)
+                if group is not None:
+                    group.append(index)
+                    continue
+                group = of_verb[verb] = [index]
+            else:
+                group = [index]
+            groups.append(group)
+        answers: list[Any] = [None] * len(messages)
+        if len(groups) == 1:
+            await self._commit_group(groups[0], messages, answers)
+        else:
+            await asyncio.gather(*(self._commit_group(group, messages, answers) for group in groups))
+        return answers
+
+    async def _commit_group(self, group: list[int], messages: Sequence[Any], answers: list[Any]) -> None:
+        first = messages[group[0]]
+        if len(group) == 1:
+            answers[group[0]] = await self._commit_one(first)
+            return
+        items = [item for index in group for item in messages[index].items]
+        try:
+            replies = await self._patiently(lambda: self._call(type(first), first, items))
+        except StorageError as error:
+            for index in group:
+                answers[index] = Failure(error)
+            return
+        at = 0
+        for index in group:
+            end = at + len(messages[index].items)
+            answers[index] = replies[at:end]
+            at = end
+
+    def _call(self, verb: type, message: Any, items: Sequence[Any]) -> Awaitable[Any]:
+        """The port method that a message means; the verbs of the hot path first."""
+        jobs = self._store.jobs
+        if verb is m.InsertJobs:
+            return jobs.insert(items)
+        if verb is m.FinishJobs:
+            return jobs.finish(items, boot_id=self._boot_id)
+        if verb is m.ClaimJobs:
+            return jobs.claim(items, boot_id=self._boot_id, lease_ms=message.lease_ms)
+        if verb is m.RetryJobs:
+            return jobs.retry(items, boot_id=self._boot_id)
+        if verb is m.SnoozeJobs:
+            return jobs.snooze(items, boot_id=self._boot_id)
+        if verb is m.HandBackJobs:
+            return jobs.hand_back(items, boot_id=self._boot_id)
+        if verb is m.RescueJobs:
+            return jobs.rescue(limit=message.limit, max_crashes=message.max_crashes)
+        if verb is m.CancelJobs:
+            return jobs.cancel(items, reason=message.reason)
+        if verb is m.ReviveJobs:
+            return jobs.revive(items)
+        if verb is m.DeleteJobs:
+            return jobs.delete(items)
+        if verb is m.PruneJobs:
+            return jobs.prune(finished_before=message.finished_before, limit=message.limit)
+        if verb is m.PauseQueues:
+            return self._store.queues.pause(message.queues)
+        if verb is m.ResumeQueues:
+            return self._store.queues.resume(message.queues)
+        if verb is m.RegisterNode:
+            return self._store.nodes.register(message.node)
+        if verb is m.ForgetNodes:
+            return self._store.nodes.forget(message.boot_ids)
+        raise TypeError(f"the storage actor does not understand {verb.__name__}")
+
+    async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """The call's answer, repeated while the store does not answer at all."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                answer = await call()
+            except Unavailable as error:
+                if self._health.unavailable_since is None:
+                    self._health.unavailable_since = self._clock.monotonic()
+                self._health.last_error = str(error)
+                await self._clock.sleep(pause_s * self._rng.uniform(0.5, 1.0))
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                self._health.unavailable_since = None
+                return answer
+
+    def _tell(self, messages: Sequence[Any], answers: list[Any]) -> None:
+        told = m.Committed()
+        for message, answer in zip(messages, answers, strict=True):
+            if type(answer) is not Failure:
+                _note(told, message, answer)
+        if told.wakeups:
+            self._commits.try_tell(told)
+
+
+_BATCHED = frozenset(
+    {m.InsertJobs, m.ClaimJobs, m.FinishJobs, m.RetryJobs, m.SnoozeJobs, m.HandBackJobs, m.ReviveJobs, m.DeleteJobs}
+)
+
+
+def _note(told: m.Committed, message: Any, answer: Any) -> None:
+    """Add to `told` what one answered message changed for others."""
+    verb = type(message)
+    if verb is m.FinishJobs:
+        told.wakeups.update([Wakeup("finished", queue) for queue in {end.queue for end in message.items}])
+    elif verb in (m.InsertJobs, m.RetryJobs, m.SnoozeJobs, m.HandBackJobs):
+        told.wakeups.update([Wakeup("work", queue) for queue in {item.queue for item in message.items}])
+    elif verb is m.RescueJobs:
+        told.wakeups.update(Wakeup("finished" if job.state.is_terminal else "work", job.queue) for job in answer)
+    elif verb is m.CancelJobs and answer:
+        told.wakeups.add(Wakeup("finished" if CancelAnswer.CANCELLED in answer else "control", ""))
+        if CancelAnswer.REQUESTED in answer:
+            told.wakeups.add(Wakeup("control", ""))
+    elif verb is m.ReviveJobs:
+        told.wakeups.add(Wakeup("work", ""))
+    elif verb is m.PauseQueues:
+        told.wakeups.update(Wakeup("control", queue) for queue in message.queues)
+    elif verb is m.ResumeQueues:
+        told.wakeups.update(Wakeup("work", queue) for queue in message.queues)

@@ -1,0 +1,140 @@
+"""What the storage actor understands. Each write carries a batch and is answered after the commit.
+
+The verbs are those of the ports; `Committed` is what the actor tells the wake-ups afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..kernel.envelope import Query
+from .job import NewJob
+from .records import (
+    CancelAnswer,
+    ClaimReply,
+    ClaimRequest,
+    Finish,
+    HandBack,
+    Node,
+    Rescued,
+    Retry,
+    Snooze,
+    Wakeup,
+)
+
+
+@dataclass(slots=True, eq=False)
+class InsertJobs(Query[list[bool]]):
+    """Keep new jobs."""
+
+    items: Sequence[NewJob]
+
+
+@dataclass(slots=True, eq=False)
+class ClaimJobs(Query[list[ClaimReply]]):
+    """Lease available jobs; all are leased for the same time."""
+
+    items: Sequence[ClaimRequest]
+    lease_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class FinishJobs(Query[list[bool]]):
+    """End attempts."""
+
+    items: Sequence[Finish]
+
+
+@dataclass(slots=True, eq=False)
+class RetryJobs(Query[list[bool]]):
+    """Put failed attempts back for another."""
+
+    items: Sequence[Retry]
+
+
+@dataclass(slots=True, eq=False)
+class SnoozeJobs(Query[list[bool]]):
+    """Put jobs back for later, attempt restored."""
+
+    items: Sequence[Snooze]
+
+
+@dataclass(slots=True, eq=False)
+class HandBackJobs(Query[list[bool]]):
+    """Give jobs back unharmed."""
+
+    items: Sequence[HandBack]
+
+
+@dataclass(slots=True, eq=False)
+class RescueJobs(Query[list[Rescued]]):
+    """Take jobs from holders whose lease has expired."""
+
+    limit: int
+    max_crashes: int
+
+
+@dataclass(slots=True, eq=False)
+class CancelJobs(Query[list[CancelAnswer]]):
+    """Cancel waiting jobs, mark executing ones."""
+
+    items: Sequence[bytes]
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class ReviveJobs(Query[list[bool]]):
+    """Start jobs anew."""
+
+    items: Sequence[bytes]
+
+
+@dataclass(slots=True, eq=False)
+class DeleteJobs(Query[list[bool]]):
+    """Remove jobs."""
+
+    items: Sequence[bytes]
+
+
+@dataclass(slots=True, eq=False)
+class PruneJobs(Query[int]):
+    """Remove old terminal jobs."""
+
+    finished_before: int
+    limit: int
+
+
+@dataclass(slots=True, eq=False)
+class PauseQueues(Query[None]):
+    """Stop claims from queues."""
+
+    queues: Sequence[str]
+
+
+@dataclass(slots=True, eq=False)
+class ResumeQueues(Query[None]):
+    """Let claims from queues go on."""
+
+    queues: Sequence[str]
+
+
+@dataclass(slots=True, eq=False)
+class RegisterNode(Query[None]):
+    """Write a node's row."""
+
+    node: Node
+
+
+@dataclass(slots=True, eq=False)
+class ForgetNodes(Query[None]):
+    """Remove nodes' rows."""
+
+    boot_ids: Sequence[bytes]
+
+
+@dataclass(slots=True, eq=False)
+class Committed:
+    """What one commit changed that somebody may wait for."""
+
+    wakeups: set[Wakeup] = field(default_factory=set)

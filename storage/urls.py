@@ -1,0 +1,42 @@
+"""Store URLs: which store one means. Nothing is connected or created here.
+
+`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db`
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from ..kernel.clock import Clock
+from .errors import InvalidStore
+from .ports.store import Store
+
+DEFAULT_STORE = "sqlite:///callboard.db"
+_EXPECTED = "expected memory://, sqlite:///relative.db or sqlite:////absolute.db"
+
+
+def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
+    """The store that `url` names, not opened yet. Raises `InvalidStore` for a URL that names none."""
+    parts = urlsplit(url)
+    if parts.scheme == "memory":
+        if parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+            raise InvalidStore(f"store URL {url!r}: memory:// takes nothing after it")
+        from .memory.driver import MemoryStore
+
+        return MemoryStore(clock=clock)
+    if parts.scheme == "sqlite":
+        if parts.netloc:
+            raise InvalidStore(
+                f"store URL {url!r}: a SQLite file has no host; write sqlite:///{parts.netloc}{parts.path} for a"
+                " relative path, sqlite:////absolute.db for an absolute one"
+            )
+        if parts.query or parts.fragment:
+            raise InvalidStore(f"store URL {url!r}: a SQLite URL takes no options; {_EXPECTED}")
+        path = unquote(parts.path).removeprefix("/")
+        if not path:
+            raise InvalidStore(f"store URL {url!r} names no file: {_EXPECTED}")
+        from .sqlite.driver import SqliteStore
+
+        return SqliteStore(path, clock=clock, reserve_bytes=disk_reserve_bytes)
+    known = "" if parts.scheme else " (a path alone is no URL)"
+    raise InvalidStore(f"store URL {url!r} is of no known kind{known}: {_EXPECTED}")

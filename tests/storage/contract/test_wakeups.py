@@ -1,0 +1,81 @@
+"""Wake-ups: hints that reach the other handles."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from callboard.storage.ports.store import Store
+from callboard.storage.records import Wakeup
+from tests.support.eventually import eventually
+
+WORK = Wakeup("work", "default")
+CONTROL = Wakeup("control", "mails")
+
+
+class Ears:
+    """What one listener heard. An empty call means "look everywhere" and counts for every hint."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Wakeup]] = []
+
+    def __call__(self, wakeups: Collection[Wakeup]) -> None:
+        self.calls.append(list(wakeups))
+
+    def heard(self, wakeup: Wakeup) -> bool:
+        return any(not call or wakeup in call for call in self.calls)
+
+    def was_named(self, wakeup: Wakeup) -> bool:
+        return any(wakeup in call for call in self.calls)
+
+
+async def test_announce_reaches_the_other_handle(store: Store, second_store: Store) -> None:
+    ears = Ears()
+    await second_store.wakeups.listen(ears)
+
+    await store.wakeups.announce([WORK, CONTROL])
+
+    await eventually(lambda: ears.heard(WORK) and ears.heard(CONTROL))
+
+
+async def test_announce_does_not_reach_its_own_handle(store: Store, second_store: Store) -> None:
+    own, other = Ears(), Ears()
+    await store.wakeups.listen(own)
+    await second_store.wakeups.listen(other)
+
+    await store.wakeups.announce([WORK])
+    await eventually(lambda: other.heard(WORK))
+    await second_store.wakeups.announce([CONTROL])
+    await eventually(lambda: own.heard(CONTROL))
+
+    assert not own.was_named(WORK)
+
+
+async def test_announce_without_listeners_is_no_error(store: Store, second_store: Store) -> None:
+    await store.wakeups.announce([WORK])
+    await store.wakeups.announce([])
+
+
+async def test_a_listener_that_closed_hears_no_more(store: Store, second_store: Store) -> None:
+    gone, still = Ears(), Ears()
+    await second_store.wakeups.listen(gone)
+    await second_store.wakeups.close()
+    await store.wakeups.listen(still)
+
+    await store.wakeups.announce([WORK])
+    await second_store.wakeups.announce([CONTROL])
+    await eventually(lambda: still.heard(CONTROL))
+
+    assert gone.calls == []
+
+
+async def test_closing_twice_and_without_listening_is_no_error(store: Store) -> None:
+    await store.wakeups.close()
+    await store.wakeups.close()
+
+
+async def test_closing_the_store_stops_the_listener(store: Store, second_store: Store) -> None:
+    await second_store.wakeups.listen(Ears())
+
+    await second_store.close()
+    await store.wakeups.announce([WORK])
+    await second_store.close()
