@@ -69,7 +69,9 @@ def _check_content(path: str, *, migrate: bool) -> bool:
     """Look at a file without locking it and without leaving anything beside it."""
     if not os.path.exists(path) or os.stat(path).st_size == 0:
         if not migrate:
-            raise MigrationNeeded(f"{path} holds no store yet: run `callboard migrate` first")
+            raise MigrationNeeded(
+                f"{path} holds no store yet: it is made by the first `callboard run` or `callboard enqueue` on it"
+            )
         return True
     is_at_rest = not os.path.exists(f"{path}-wal") and not os.path.exists(f"{path}-journal")
     if is_at_rest and os.stat(path).st_size < _SMALLEST:  # SQLite would take it for an empty one and write over it
