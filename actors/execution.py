@@ -121,9 +121,12 @@ async def _call(
 def _judge_raised(attempt: Attempt, definition: JobDefinition, node: NodeParts, error: BaseException) -> Outcome | None:
     if isinstance(error, asyncio.CancelledError) and attempt.stop is not None:
         return judge_stop(attempt, node)
-    return judge_error(
-        definition.retry, error, attempt=attempt.job.attempt, rng=node.rng, age_s=_age_s(attempt, definition, node)
-    )
+    return _judge_error(attempt, definition, node, error)
+
+
+def _judge_error(attempt: Attempt, definition: JobDefinition, node: NodeParts, error: BaseException) -> Outcome:
+    age_s = _age_s(attempt, definition, node)
+    return judge_error(definition.retry, error, attempt=attempt.job.attempt, rng=node.rng, age_s=age_s)
 
 
 async def _tell_retry(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel.clock import Clock
 from .inflight import InFlight
+from .node_log import NodeLog
 
 if TYPE_CHECKING:
     from .definition import JobDefinition
@@ -21,7 +22,7 @@ class NodeParts:
     boot_id: bytes
     clock: Clock
     rng: random.Random
-    log: Any  # structlog's bound logger
+    log: NodeLog
     definitions: Mapping[str, JobDefinition]
     lease_s: float
     max_crashes: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import sys
 import typing
@@ -13,20 +14,6 @@ from typing import Any, Literal, NamedTuple
 from ..kernel.errors import CallboardError
 
 Kind = Literal["async", "thread", "process"]
-
-if sys.version_info >= (3, 14):
-    from annotationlib import Format
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """Its signature, annotations as far as they can be evaluated."""
-        # Annotations are evaluated on reading: a class that is not there yet must not fail the definition.
-        return inspect.signature(function, annotation_format=Format.FORWARDREF)
-
-else:
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """Its signature, annotations as far as they can be evaluated."""
-        return inspect.signature(function)
 
 
 class InvalidDefinition(CallboardError, ValueError):
@@ -89,6 +76,14 @@ def read_signature(
     if wants_ctx:
         signature = signature.replace(parameters=parameters[1:])
     return Signature(signature, wants_ctx, kind, scope)
+
+
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """Its signature, the annotations as far as they can be evaluated by now."""
+    if sys.version_info >= (3, 14):  # reading evaluates them: a class that is not there yet must not fail here
+        formats = importlib.import_module("annotationlib").Format
+        return inspect.signature(function, annotation_format=formats.FORWARDREF)
+    return inspect.signature(function)
 
 
 def _kind(function: Callable[..., object], process: bool) -> Kind:

@@ -146,7 +146,8 @@ class Child:
         self._watchers: dict[Incarnation, None] | None = None
         if nested is not None:
             self.mailbox.close("it is a supervisor")
-        system.registry.add(self)
+        if path:  # the outermost supervisor has none
+            system.registry.add(self)
 
     # For its supervisor.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .child import Child
-from .errors import RestartIntensityExceeded
+from .errors import RestartIntensityExceeded, describe
 from .exits import Crashed, Exit, Killed, Shutdown
 from .incarnation import Incarnation, Stop
 from .intensity import Backoff, Intensity
@@ -216,7 +216,7 @@ class Supervision:
 
 def _note_end(child: Child, exit: Exit) -> None:
     if isinstance(exit, Crashed):
-        child.note("crashed", str(exit), error=exit.error)
+        child.note("crashed", describe(exit.error), error=exit.error)
     elif isinstance(exit, Killed):
         child.note("killed", str(exit))
     else:

@@ -153,7 +153,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         assert self._root is not None
-        return await self._root.close(kind, error, traceback)
+        return await self._root.close(error)
 
     # As a part of its tree.
 

@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from .. import __version__
 from ..actors.names import validate_queue
 from ..actors.node import NodeParts
+from ..actors.node_log import NodeLog
 from ..kernel.codec import encode
 from ..kernel.ref import Ref
 from ..kernel.supervisor import Supervisor
@@ -25,6 +23,7 @@ from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
 from .tree import tree
+from .version import VERSION
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -47,7 +46,7 @@ class Node:
             boot_id=environment.entropy(16),
             clock=environment.clock,
             rng=environment.rng,
-            log=structlog.get_logger("callboard.node"),
+            log=NodeLog("callboard.node"),
             definitions=Definitions(runtime),
             lease_s=settings.lease_s,
             max_crashes=settings.max_crashes,
@@ -151,7 +150,7 @@ class Node:
 
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
         return tree(
-            self.parts, self.store, self.health, self._runtime.settings, __version__, queues=queues, report=self.report
+            self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, report=self.report
         )
 
     def _observe(self, event: ChildEvent) -> None:

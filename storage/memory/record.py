@@ -114,7 +114,11 @@ class Line:
         self._dead = 0
 
     def __len__(self) -> int:
-        return len(self._ordered) + len(self._late) - self._dead
+        return self.held() - self._dead
+
+    def held(self) -> int:
+        """Entries kept, the dead ones too."""
+        return len(self._ordered) + len(self._late)
 
     def push(self, key: int, record: Record) -> None:
         record.line = self
@@ -159,7 +163,7 @@ class Line:
         """Take a record that waits here out of the line, wherever it stands."""
         record.line = None
         self._dead += 1
-        held = len(self._ordered) + len(self._late)
+        held = self.held()
         if held <= 64 or self._dead * 2 > held:
             self._sweep()
 

@@ -27,7 +27,7 @@ def test_defaults_are_those_of_the_design() -> None:
     settings = load_settings(environ={})
 
     assert (settings.lease_s, settings.grace_s, settings.max_crashes) == (30.0, 20.0, 5)
-    assert (settings.retention_s, settings.slots, settings.disk_reserve_bytes) == (86400.0, 10, 16_000_000)
+    assert (settings.retention_s, settings.slots, settings.disk_reserve_bytes) == (86400.0, 10, 16 * 1024 * 1024)
     assert settings == Settings()
 
 
