@@ -29,6 +29,7 @@ class NodeParts:
     poll_s: float  # the longest a dispatcher sleeps without looking
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
     runtime: Any = None  # what ctx.runtime gives
+    finished: int = 0  # attempts whose outcome was written
     is_draining: bool = False  # nothing is claimed any more
     in_flight: InFlight = field(default_factory=InFlight)
 

@@ -58,8 +58,8 @@ class Clock(Protocol):
 class SystemClock(Clock):
     """The machine's clocks."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    # The function itself: it is called for every message, and a method around it would double its cost.
+    monotonic = staticmethod(time.monotonic)
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
