@@ -24,7 +24,7 @@ from .definitions import Definitions
 from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
-from .tree import tree
+from .tree import queue_specs, tree
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -39,9 +39,7 @@ class Node:
         settings = runtime.settings
         self._runtime = runtime
         self.loop = asyncio.get_running_loop()
-        self.store: Store = store_of(
-            runtime.store_url, clock=environment.clock, disk_reserve_bytes=settings.disk_reserve_bytes
-        )
+        self.store: Store = _store(runtime, environment)
         self.health = StoreHealth()
         self.parts = NodeParts(
             boot_id=environment.entropy(16),
@@ -53,6 +51,7 @@ class Node:
             max_crashes=settings.max_crashes,
             poll_s=settings.poll_s,
             runs_threads=environment.runs_threads,
+            beats_in_thread=environment.beats_in_thread,
             runtime=runtime,
         )
         self._ids = IdFactory(environment.clock, environment.entropy)
@@ -123,6 +122,14 @@ class Node:
                 self._work.append(spec.id)
                 await self.root.start_child(spec)
 
+    async def also_work(self, queues: Mapping[str, int]) -> None:
+        """Serve these queues too; the node works already, and on none of them."""
+        nested = self.root.children["queues"].nested
+        assert nested is not None
+        for spec in queue_specs(self.parts, queues):
+            await nested.start_child(spec)
+        self._queues.update(queues)
+
     async def stop_work(self, hurry: asyncio.Event) -> None:
         """Drain, then stop what runs jobs, right to left. `hurry`, once set, ends the grace."""
         grace_s = self._runtime.settings.grace_s
@@ -159,3 +166,10 @@ class Node:
         getattr(self.parts.log, level)(
             event.text, actor=event.path, happened=event.kind, exc_info=event.error if event.kind == "crashed" else None
         )
+
+
+def _store(runtime: Runtime, environment: Environment) -> Store:
+    if environment.store_of is not None:
+        return environment.store_of(runtime.store_url)
+    reserve_bytes = runtime.settings.disk_reserve_bytes
+    return store_of(runtime.store_url, clock=environment.clock, disk_reserve_bytes=reserve_bytes)

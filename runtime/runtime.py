@@ -20,7 +20,7 @@ from ..storage.job import JobState, NewJob
 from ..storage.messages import CancelJobs, InsertJobs
 from ..storage.records import CancelAnswer, Failure
 from ..storage.urls import DEFAULT_STORE
-from .environment import Environment, system_environment
+from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
 from .job import Call, Registry, call_by_name
 from .node import Node
@@ -55,7 +55,7 @@ class Runtime(Registry):
         super().__init__()
         self.store_url = store or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
         self.settings = load_settings(settings)
-        self._environment = environment or system_environment()
+        self._environment = environment  # None: that of the event loop on which it is opened
         self._node: Node | None = None
         self._users = 0  # nested `async with` blocks
         self._opening = None
@@ -88,7 +88,7 @@ class Runtime(Registry):
 
     async def __aenter__(self) -> Runtime:
         if self._users == 0:
-            node = Node(self, self._environment)
+            node = Node(self, self._environment or environment_here())
             await node.open()
             self._node = node
         else:
@@ -214,20 +214,9 @@ class Runtime(Registry):
         while True:
             end: asyncio.Future[JobRow | None] = node.loop.create_future()
             await node.results.tell(Await(job_id, end))
-            timer = None
-            if ends is not None:
-                timer = clock.call_later(max(ends - clock.monotonic(), 0.0), lambda end=end: _time_out(end))  # type: ignore[misc]
             try:
-                return await end
+                return await clock.wait(end, None if ends is None else max(ends - clock.monotonic(), 0.0))
             except NotWaiting:
                 continue
             except TimeoutError:
                 raise ResultTimeout(Handle(self, job_id, None).id, timeout_s or 0.0) from None
-            finally:
-                if timer is not None:
-                    timer.cancel()
-
-
-def _time_out(end: asyncio.Future[JobRow | None]) -> None:
-    if not end.done():
-        end.set_exception(TimeoutError())
