@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from .runtime.sim_loop import NotSimulated, SimDeadlock
 from .runtime.simulation import Machine, Simulation, simulate
+from .runtime.testing import NotIdle, Testing
 
-__all__ = ["Machine", "NotSimulated", "SimDeadlock", "Simulation", "simulate"]
+__all__ = ["Machine", "NotIdle", "NotSimulated", "SimDeadlock", "Simulation", "Testing", "simulate"]

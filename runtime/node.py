@@ -55,7 +55,7 @@ class Node:
             runtime=runtime,
         )
         self._ids = IdFactory(environment.clock, environment.entropy)
-        self._queues: dict[str, int] = {}
+        self.queues: dict[str, int] = {}  # that it works on, with their slots
         self._work: list[str] = []
 
     async def open(self) -> None:
@@ -115,9 +115,9 @@ class Node:
         if self._work:
             raise InvalidOption("this runtime works already: one work() or run() at a time")
         self.parts.is_draining = False
-        self._queues = dict(queues)
+        self.queues = dict(queues)
         clients = {spec.id for spec in self._specs(None)}
-        for spec in self._specs(self._queues):
+        for spec in self._specs(self.queues):
             if spec.id not in clients:
                 self._work.append(spec.id)
                 await self.root.start_child(spec)
@@ -128,12 +128,12 @@ class Node:
         assert nested is not None
         for spec in queue_specs(self.parts, queues):
             await nested.start_child(spec)
-        self._queues.update(queues)
+        self.queues.update(queues)
 
     async def stop_work(self, hurry: asyncio.Event) -> None:
         """Drain, then stop what runs jobs, right to left. `hurry`, once set, ends the grace."""
         grace_s = self._runtime.settings.grace_s
-        await drain(self.root, self.parts, self._queues, grace_s=grace_s, hurry=hurry)
+        await drain(self.root, self.parts, self.queues, grace_s=grace_s, hurry=hurry)
         while self._work:
             await self.root.stop_child(self._work.pop())
 
@@ -147,7 +147,7 @@ class Node:
         }
         return encode(
             {
-                "queues": self._queues,
+                "queues": self.queues,
                 "parked": parked,
                 "executing": len(in_flight),
                 "refused_writes": in_flight.refused_writes,
