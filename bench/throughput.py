@@ -4,9 +4,9 @@
                                [--parts enqueue,drain,latency,raw,peer] [--json]
 
 Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL). The drain's clock runs from the moment the
-worker processes are ready to the last accepted finish, seen by counting ends in the store; each fifth stands apart. CPU
-is of the worker processes, all threads. The peer (huey on SQLite) runs in turn with ours, A B A B, and the ratio is of the
-medians. bench/README.md says what each of the two promises.
+worker processes are ready to the last accepted finish, seen by counting ends in the store; each fifth stands apart.
+CPU is of the worker processes, all threads. The peer (huey on SQLite) runs in turn with ours, A B A B, and the ratio is
+of the medians. bench/README.md says what each of the two promises.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from typing import Any
 import uvloop
 from callboard import Runtime, Settings
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from workload import latency, noop  # noqa: E402 - the jobs, shared with the worker processes
-from workload import registry as jobs  # noqa: E402
+from workload import latency, noop  # the jobs, shared with the worker processes
+from workload import registry as jobs
 
 HERE = Path(__file__).resolve().parent
 BULK = 1000
@@ -264,7 +263,8 @@ def _peer(folder: Path, rounds: int = 2, count: int = 10_000) -> dict[str, Any]:
         ours.append(uvloop.run(_drain(url, 1, 200, count))["jobs_per_second"])
     found = {"huey": statistics.median(theirs), "callboard": statistics.median(ours)}
     found["ratio"] = round(found["callboard"] / found["huey"], 1)
-    print(f"{'drain beside huey on SQLite, A B A B':42s} {found['callboard']:.0f} / {found['huey']:.0f} = {found['ratio']}x")
+    rates = f"{found['callboard']:.0f} / {found['huey']:.0f} = {found['ratio']}x"
+    print(f"{'drain beside huey on SQLite, A B A B':42s} {rates}")
     return found
 
 

@@ -6,14 +6,12 @@ import asyncio
 import json
 import signal
 import sys
-from pathlib import Path
 
 import uvloop
 from callboard import Runtime, Settings
 from callboard.runtime.running import quieten_collector
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from workload import registry  # noqa: E402
+from workload import registry
 
 
 async def work(url: str, slots: int) -> None:
