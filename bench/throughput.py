@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from callboard import Runtime, Settings
-
 from workload import latency, noop  # the jobs, shared with the worker processes
 from workload import registry as jobs
+
+from callboard import Runtime, Settings
 
 HERE = Path(__file__).resolve().parent
 BULK = 1000

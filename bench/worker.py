@@ -8,10 +8,10 @@ import signal
 import sys
 
 import uvloop
+from workload import registry
+
 from callboard import Runtime, Settings
 from callboard.runtime.running import quieten_collector
-
-from workload import registry
 
 
 async def work(url: str, slots: int) -> None:
