@@ -123,9 +123,9 @@ def _is_context(first: inspect.Parameter, scope: Scope) -> bool:
     except Exception:  # imported for type checkers only: its name has to do
         text = getattr(annotation, "__forward_arg__", annotation)
         return isinstance(text, str) and text.rpartition(".")[2] == "Ctx"
-    if isinstance(annotation, type):
-        return issubclass(annotation, ContextMarker)
-    return annotation is Any and first.name == "ctx"
+    if annotation is Any:
+        return first.name == "ctx"
+    return isinstance(annotation, type) and issubclass(annotation, ContextMarker)
 
 
 def _name(function: Callable[..., object]) -> str:
