@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .child import Child
+from .children import Child
 from .errors import RestartIntensityExceeded, describe
 from .exits import Crashed, Exit, Killed, Shutdown, crashed
 from .incarnation import Incarnation, Stop

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast, get_args
 
 from .actor import live
-from .child import Child, ChildInfo, ChildSpec
+from .child import ChildInfo, ChildSpec
+from .children import Child
 from .clock import Clock
 from .errors import ActorCrashed, ActorStopped
 from .exits import Crashed, Exit
