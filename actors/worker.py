@@ -20,6 +20,8 @@ from ..kernel.actor import Actor
 from ..kernel.exits import Crashed
 from ..storage.ids import format_id
 from ..storage.job import Claimed
+from ..storage.messages import HandBackJobs
+from ..storage.records import HandBack
 from .attempt import Attempt, Stop
 from .closing import Closing
 from .execution import execute, judge_stop
@@ -112,6 +114,7 @@ class Worker(Actor):
         for attempt in list(self._running.values()):
             self._abandon(attempt)
         await self._closing.flushed()
+        await self._hand_back_unseen()
         if isinstance(exit, Crashed):
             self._node.log.warning("worker crashed, its jobs were handed back", queue=self._queue)
 
@@ -134,7 +137,8 @@ class Worker(Actor):
 
     def _assign(self, jobs: list[Claimed]) -> None:
         self._assigned += len(jobs)
-        self._waiting.extend(jobs)
+        holds = self._node.in_flight.holds
+        self._waiting.extend([job for job in jobs if holds(job.id, job.claim_token)])
         if self._drained is not None:
             self._hand_back_waiting()
         else:
@@ -265,6 +269,14 @@ class Worker(Actor):
     def _interrupt(self) -> None:
         for attempt in list(self._running.values()):
             self._stop(attempt, Stop.INTERRUPT)
+
+    async def _hand_back_unseen(self) -> None:
+        """Jobs that were on their way to this worker when it ended: renewed by the heartbeat, known to nobody else."""
+        unseen = [HandBack(job_id, token, self._queue) for job_id, token in self._node.in_flight.of_queue(self._queue)]
+        if unseen:
+            for job in unseen:
+                self._node.in_flight.release(job.id, job.claim_token)
+            await self.context.ref("store").ask(HandBackJobs(unseen), timeout=self._node.lease_s)
 
     def _hand_back_waiting(self) -> None:
         while self._waiting:
