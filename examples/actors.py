@@ -1,4 +1,4 @@
-"""A till counts what is sold; it crashes at a bad price, starts again with the total its ledger kept, and is still there."""
+"""A till counts what is sold. It crashes at a bad price, and starts again with the total that its ledger kept."""
 
 import asyncio
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from .exits import Crashed, Exit, Killed, crashed
 from .scene import acting
 
 if TYPE_CHECKING:
-    from .child import Child
+    from .children import Child
 
 ABANDON_AFTER_S = 1.0
 

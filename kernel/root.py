@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from .child import Child, ChildSpec
+from .child import ChildSpec
+from .children import Child
 from .clock import Clock, SystemClock
 from .exits import Crashed, Exit
 from .system import Observer, System

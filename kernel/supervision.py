@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .child import Child
+from .children import Child
 from .errors import RestartIntensityExceeded, describe
-from .exits import Crashed, Exit, Killed, Shutdown
+from .exits import Crashed, Exit, Killed, Shutdown, crashed
 from .incarnation import Incarnation, Stop
 from .intensity import Backoff, Intensity
 from .restarts import Strategy, Verdict, judge
@@ -85,6 +85,8 @@ class Supervision:
             # Only an event loop which is being torn down does that.
             self._supervisor.kill_children()
             exit = Killed()
+        except Exception as error:
+            exit = crashed(error)  # a fault of ours: children are not left running for all that
         await self._stop_children(self._children.values(), final=final)
         return exit
 

@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from .actor import live
-from .child import Child, ChildInfo, ChildSpec
+from .child import ChildInfo, ChildSpec
+from .children import Child
 from .clock import Clock
 from .errors import ActorCrashed, ActorStopped
 from .exits import Crashed, Exit
@@ -235,8 +236,7 @@ class Supervisor:
         nested: Supervisor | None = None
         body: Body
         if isinstance(spec.factory, type) and issubclass(spec.factory, Supervisor):
-            factory: Callable[..., Supervisor] = spec.factory
-            nested = factory(*spec.args, **spec.kwargs)
+            nested = cast("Callable[..., Supervisor]", spec.factory)(*spec.args, **spec.kwargs)
             if any(given is not None for given in nested._given):
                 raise ValueError(f"{path!r}: clock, rng and observer belong to the outermost supervisor")
             body = nested.live
