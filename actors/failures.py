@@ -7,8 +7,8 @@ import traceback
 from ..storage.records import ErrorRecord
 
 MAX_MESSAGE_BYTES = 8 * 1024
-MAX_TRACEBACK_BYTES = 56 * 1024  # with the message at most 64 KiB a record
-MAX_KIND_CHARS = 256
+MAX_TRACEBACK_BYTES = 55 * 1024
+MAX_KIND_CHARS = 256  # all three together at most 64 KiB
 
 
 def describe(error: BaseException) -> ErrorRecord:

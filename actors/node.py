@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel.clock import Clock
 from .inflight import InFlight
+from .node_log import NodeLog
 
 if TYPE_CHECKING:
+    from .attempt import Attempt
     from .definition import JobDefinition
 
 
@@ -21,15 +23,19 @@ class NodeParts:
     boot_id: bytes
     clock: Clock
     rng: random.Random
-    log: Any  # structlog's bound logger
+    log: NodeLog
     definitions: Mapping[str, JobDefinition]
     lease_s: float
     max_crashes: int
     poll_s: float  # the longest a dispatcher sleeps without looking
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
+    beats_in_thread: bool = True  # False where the clock may be used on the event loop only
     runtime: Any = None  # what ctx.runtime gives
+    finished: int = 0  # attempts whose outcome was written
     is_draining: bool = False  # nothing is claimed any more
+    is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
+    running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
 
     @property
     def lease_ms(self) -> int:

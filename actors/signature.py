@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import sys
 import typing
@@ -13,20 +14,6 @@ from typing import Any, Literal, NamedTuple
 from ..kernel.errors import CallboardError
 
 Kind = Literal["async", "thread", "process"]
-
-if sys.version_info >= (3, 14):
-    from annotationlib import Format
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """Its signature, annotations as far as they can be evaluated."""
-        # Annotations are evaluated on reading: a class that is not there yet must not fail the definition.
-        return inspect.signature(function, annotation_format=Format.FORWARDREF)
-
-else:
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """Its signature, annotations as far as they can be evaluated."""
-        return inspect.signature(function)
 
 
 class InvalidDefinition(CallboardError, ValueError):
@@ -91,6 +78,14 @@ def read_signature(
     return Signature(signature, wants_ctx, kind, scope)
 
 
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """Its signature, the annotations as far as they can be evaluated by now."""
+    if sys.version_info >= (3, 14):  # reading evaluates them: a class that is not there yet must not fail here
+        formats = importlib.import_module("annotationlib").Format
+        return inspect.signature(function, annotation_format=formats.FORWARDREF)
+    return inspect.signature(function)
+
+
 def _kind(function: Callable[..., object], process: bool) -> Kind:
     inner = _innermost(function)
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
@@ -128,9 +123,9 @@ def _is_context(first: inspect.Parameter, scope: Scope) -> bool:
     except Exception:  # imported for type checkers only: its name has to do
         text = getattr(annotation, "__forward_arg__", annotation)
         return isinstance(text, str) and text.rpartition(".")[2] == "Ctx"
-    if isinstance(annotation, type):
-        return issubclass(annotation, ContextMarker)
-    return annotation is Any and first.name == "ctx"
+    if annotation is Any:
+        return first.name == "ctx"
+    return isinstance(annotation, type) and issubclass(annotation, ContextMarker)
 
 
 def _name(function: Callable[..., object]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .child import Child
-from .errors import RestartIntensityExceeded
+from .errors import RestartIntensityExceeded, describe
 from .exits import Crashed, Exit, Killed, Shutdown
 from .incarnation import Incarnation, Stop
 from .intensity import Backoff, Intensity
@@ -100,6 +100,7 @@ class Supervision:
             if self._is_told_to_stop():
                 return
             child.launch()
+            self._supervisor.awaited = child
             while child.is_starting() and not self._is_told_to_stop():
                 await self._seat.mailbox.arrival()
             if in_order and child.exit is not None:
@@ -200,6 +201,7 @@ class Supervision:
                 child.stop(deadline if own.deadline is None else min(deadline, own.deadline), final=final)
                 if own.killed:
                     child.incarnation.kill()
+                self._supervisor.awaited = child
                 while child.exit is None:
                     await self._seat.mailbox.arrival()
             if child.incarnation is not None and child.exit is not None:
@@ -216,7 +218,7 @@ class Supervision:
 
 def _note_end(child: Child, exit: Exit) -> None:
     if isinstance(exit, Crashed):
-        child.note("crashed", str(exit), error=exit.error)
+        child.note("crashed", describe(exit.error), error=exit.error)
     elif isinstance(exit, Killed):
         child.note("killed", str(exit))
     else:

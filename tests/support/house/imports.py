@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from tests.support.house.tree import ROOMS, STORES, Import, imports, modules
@@ -18,6 +19,8 @@ CLIENTS = {
 KERNEL_LIBRARIES = ("anyio", "msgpack")
 # Not required, used where the user has it.
 OPTIONAL_LIBRARIES = {"pydantic"}
+# Came to the standard library after 3.11.
+STDLIB = {*sys.stdlib_module_names, "annotationlib"}
 
 
 def no_import_upward(root: Path) -> list[str]:
@@ -93,7 +96,7 @@ def clients_stay_in_their_store(root: Path) -> list[str]:
 
 def kernel_stays_small(root: Path) -> list[str]:
     """The kernel imports the standard library, anyio and msgpack (a transport may bring its client)."""
-    allowed = {*sys.stdlib_module_names, *KERNEL_LIBRARIES}
+    allowed = {*STDLIB, *KERNEL_LIBRARIES}
     return [
         f"{found.where}: the kernel imports {found.outside}, not one of {', '.join(KERNEL_LIBRARIES)}"
         for found in _all(root)
@@ -111,7 +114,7 @@ def libraries_are_declared(root: Path) -> list[str]:
     for extra in project.get("optional-dependencies", {}).values():
         requirements += extra
     declared = {_name_of(requirement) for requirement in requirements}
-    known = {*sys.stdlib_module_names, *OPTIONAL_LIBRARIES, *declared, *ROOMS, "callboard"}
+    known = {*STDLIB, *OPTIONAL_LIBRARIES, *declared, *ROOMS, "callboard"}
     return [
         f"{found.where} imports {found.outside}, which pyproject.toml does not require"
         for found in _all(root)
@@ -119,6 +122,7 @@ def libraries_are_declared(root: Path) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=1)
 def _all(root: Path) -> list[Import]:
     return [found for module in modules(root) for found in imports(root, module)]
 

@@ -37,7 +37,13 @@ HARMLESS = ("random.Random",)
 # File or folder -> what it may use nevertheless, and why.
 EXCEPTIONS = {
     "kernel/clock.py": (("time.monotonic", "time.time_ns"), "it is the clock"),
-    "runtime": (("os.urandom",), "the runtime composes a node and hands the source of chance down"),
+    "runtime/environment.py": (("os.urandom",), "it composes a node and hands the source of chance down"),
+    "storage/sqlite/connection.py": (("time.sleep",), "a thread without a loop waits for a locked file to open"),
+    "storage/sqlite/turns.py": (("time.sleep",), "the writing thread, without a loop, waits for another process"),
+    "storage/sqlite/sockets.py": (
+        ("time.time_ns", "uuid.uuid4"),
+        "a folder's time of change is the machine's, and no two processes may take one file name",
+    ),
 }
 
 
@@ -77,6 +83,19 @@ def time_and_chance_are_handed_in(root: Path) -> list[str]:
         for line, name in _used(module):
             if _matches(name, CLOCKS_AND_CHANCE) and not _matches(name, HARMLESS) and name not in allowed:
                 problems.append(f"{module.path}:{line} uses {name}: take it from the Clock or the Random handed in")
+    return problems
+
+
+def exceptions_are_needed(root: Path) -> list[str]:
+    """An exception that is no longer used would hide the next mistake."""
+    all_modules = modules(root)
+    problems = []
+    for place, (names, _) in EXCEPTIONS.items():
+        used = {name for module in all_modules if module.within(place) for _, name in _used(module)}
+        if (root / place).exists():
+            problems += [
+                f"{place} no longer uses {name}: take it out of EXCEPTIONS" for name in names if name not in used
+            ]
     return problems
 
 
