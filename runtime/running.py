@@ -16,7 +16,7 @@ from ..kernel.signals import handle_signals
 if TYPE_CHECKING:
     from .runtime import Runtime
 
-ABANDONED_EXIT_S = 0.2  # for logs to be written before a process with stuck threads ends
+LAST_CHANCE_S = 0.2  # for tasks that were left behind to end, once nothing else of the node runs
 
 
 def run_node(
@@ -25,10 +25,7 @@ def run_node(
     """Run until SIGTERM or SIGINT, then drain; a second signal interrupts the jobs."""
     _run(_serve(runtime, queues, None if ready_file is None else Path(ready_file)))
     if any(thread.name.startswith("AnyIO worker") and thread.is_alive() for thread in threading.enumerate()):
-        # A handler's thread that was abandoned still runs. Python would wait for it at exit, for as long as it likes.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        _exit_now()  # a handler's thread that was abandoned still runs: Python would wait for it at exit
 
 
 async def _serve(runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | None, ready_file: Path | None) -> None:
@@ -38,6 +35,18 @@ async def _serve(runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | N
         async with runtime.work(queues, hurry=hurry):
             with _shown_ready(ready_file):
                 await stop.wait()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=LAST_CHANCE_S))[1]:
+        _exit_now()  # a handler swallows its cancellation: the loop would wait for it at its own end
+
+
+def _exit_now() -> None:
+    """End the process: the drain is over, and what still runs would hold it up for as long as it likes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
