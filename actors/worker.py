@@ -98,6 +98,7 @@ class Worker(Actor):
         self._dispatcher = self.context.ref(f"queues/{self._queue}/dispatcher")
         self._closing = Closing(self._node, self.context.ref("store"), self._closed)
         self._loop = asyncio.get_running_loop()
+        self._node.running[self._queue] = self._running
         self._offer()
 
     async def stopping(self, exit: object) -> None:

@@ -18,7 +18,7 @@ from .exits import Crashed, Down, Exit, Killed, Shutdown
 from .incarnation import Body, Incarnation, settle
 from .mailbox import Mailbox
 from .ref import Ref
-from .restarts import Restart
+from .restarts import RESTARTS, Restart
 from .system import ChildEvent, EventKind, System
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 InFlight = Literal["drop", "redeliver", "quarantine"]
+IN_FLIGHT: tuple[InFlight, ...] = get_args(InFlight)
 State = Literal["waiting", "starting", "running", "stopping", "restarting", "parked", "stopped"]
 
 
@@ -55,10 +56,10 @@ class ChildSpec:
             return "expected an id that is not empty and has no slash"
         if not callable(self.factory):
             return f"expected a class or function as factory, found {self.factory!r}"
-        if self.restart not in get_args(Restart):
-            return f"expected restart to be one of {', '.join(get_args(Restart))}, found {self.restart!r}"
-        if self.in_flight not in get_args(InFlight):
-            return f"expected in_flight to be one of {', '.join(get_args(InFlight))}, found {self.in_flight!r}"
+        if self.restart not in RESTARTS:
+            return f"expected restart to be one of {', '.join(RESTARTS)}, found {self.restart!r}"
+        if self.in_flight not in IN_FLIGHT:
+            return f"expected in_flight to be one of {', '.join(IN_FLIGHT)}, found {self.in_flight!r}"
         if not self.shutdown >= 0:
             return f"expected shutdown in seconds, 0 or more, found {self.shutdown!r}"
         if self.mailbox < 1:

@@ -100,6 +100,7 @@ class Supervision:
             if self._is_told_to_stop():
                 return
             child.launch()
+            self._supervisor.awaited = child
             while child.is_starting() and not self._is_told_to_stop():
                 await self._seat.mailbox.arrival()
             if in_order and child.exit is not None:
@@ -200,6 +201,7 @@ class Supervision:
                 child.stop(deadline if own.deadline is None else min(deadline, own.deadline), final=final)
                 if own.killed:
                     child.incarnation.kill()
+                self._supervisor.awaited = child
                 while child.exit is None:
                     await self._seat.mailbox.arrival()
             if child.incarnation is not None and child.exit is not None:

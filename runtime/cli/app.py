@@ -12,6 +12,7 @@ import typer
 from ...kernel.errors import CallboardError
 from . import job_verbs as job_verbs  # adds its commands to jobs_app
 from .check import check
+from .demo import demo
 from .doctor import doctor
 from .enqueue import enqueue
 from .failures import DONE, FAILED, WRONG_USE, exit_code_of, one_line
@@ -29,11 +30,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command("demo")(demo)
 app.command("run")(run)
 app.command("enqueue", context_settings={"ignore_unknown_options": True})(enqueue)  # so that -5 is an argument
-app.command("prune")(prune)
 app.command("check")(check)
 app.command("doctor")(doctor)
+app.command("prune")(prune)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(queues_app, name="queues")
 
