@@ -28,6 +28,7 @@ from .execution import execute, judge_stop
 from .node import NodeParts
 from .outcome import HandedBack, Outcome
 from .prefetch import Prefetch
+from .processes import Processes
 
 SWEEP_S = 0.05  # deadlines are looked at that often
 STUBBORN_S = 1.0  # an attempt that was cancelled and goes on that long is abandoned
@@ -85,6 +86,7 @@ class Worker(Actor):
 
     def __init__(self, queue: str, *, slots: int, node: NodeParts) -> None:
         self._queue = queue
+        self.processes = Processes()
         self._slots = slots
         self._node = node
         self._waiting: deque[Claimed] = deque()
@@ -114,7 +116,11 @@ class Worker(Actor):
         for attempt in list(self._running.values()):
             self._abandon(attempt)
         await self._closing.flushed()
+<<<<<<< HEAD
         await self._hand_back_unseen()
+=======
+        await self.processes.close()
+>>>>>>> inputs
         if isinstance(exit, Crashed):
             self._node.log.warning("worker crashed, its jobs were handed back", queue=self._queue)
 

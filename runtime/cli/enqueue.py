@@ -48,9 +48,9 @@ def enqueue(
 def _new_job(name: str, queue: str, payload: bytes, delay_s: float, priority: int) -> NewJob:
     from ...storage.ids import IdFactory
     from ...storage.job import NewJob
-    from ..environment import environment_here
+    from ..environment import machine_environment
 
-    environment = environment_here()
+    environment = machine_environment()
     job_id = IdFactory(environment.clock, environment.entropy).new_id()
     run_at = operate.now_ms() + int(delay_s * 1000) if delay_s else None
     return NewJob(job_id, name, queue, payload, priority, run_at)
