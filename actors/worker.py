@@ -116,11 +116,8 @@ class Worker(Actor):
         for attempt in list(self._running.values()):
             self._abandon(attempt)
         await self._closing.flushed()
-<<<<<<< HEAD
         await self._hand_back_unseen()
-=======
         await self.processes.close()
->>>>>>> inputs
         if isinstance(exit, Crashed):
             self._node.log.warning("worker crashed, its jobs were handed back", queue=self._queue)
 
