@@ -73,6 +73,11 @@ def read_signature(
     scope = Scope(getattr(inspect.unwrap(_innermost(function)), "__globals__", {}), localns or {})
     parameters = list(signature.parameters.values())
     wants_ctx = bool(parameters) and _is_context(parameters[0], scope)
+    if wants_ctx and kind == "process":
+        raise InvalidDefinition(
+            f"handler {_name(function)}: process=True runs where there is no context: leave "
+            f"{parameters[0].name!r} out and pass what is needed as arguments, or leave process=True out"
+        )
     if wants_ctx:
         signature = signature.replace(parameters=parameters[1:])
     return Signature(signature, wants_ctx, kind, scope)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import signal
@@ -33,6 +32,7 @@ from harness.places import PLACES, Place, stored_jobs, unfinished
 from harness.processes import Proc, ProcPool
 from harness.records import read_records
 from harness.storm_node import jobs
+from harness.tell import tell
 from harness.verdict import Kill, Row, Verdict, judge
 
 NODE = Path(__file__).parent / "harness" / "storm_node.py"
@@ -183,13 +183,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         found = asyncio.run(run(options, Path(folder)))
-    path: Path = options.json or Path("build") / "bench" / f"chaos-{options.store}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print("CHAOS", *(f"{name}={value}" for name, value in found.items() if name != "problems"))
-    for problem in found["problems"] if isinstance(found["problems"], list) else ():
-        print(f"  not passed: {problem}", file=sys.stderr)
-    return 0 if found["verdict"] == "PASS" else 1
+    return tell("CHAOS", found, options.json or Path("build") / "bench" / f"chaos-{options.store}.json")
 
 
 if __name__ == "__main__":

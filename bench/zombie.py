@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -31,6 +30,7 @@ from harness.places import PLACES, Place, stored_jobs, unfinished
 from harness.processes import ProcPool
 from harness.records import Record, read_records
 from harness.storm_node import jobs
+from harness.tell import tell
 
 NODE = Path(__file__).parent / "harness" / "storm_node.py"
 WITHIN_S = 60.0
@@ -47,7 +47,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     arguments = [str(records), str(options.jobs), str(options.job_ms)]
 
     async def all_tried() -> bool:
-        return len(read_records(records, "refused", "accepted")) == options.jobs
+        return len(read_records(records, "refused", "accepted")) == int(options.jobs)
 
     async def all_ended() -> bool:
         return await unfinished(runtime) == 0
@@ -145,15 +145,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="zombie-") as folder:
         found = asyncio.run(run(options, Path(folder)))
-    tell("ZOMBIE", found, options.json or Path("build") / "bench" / f"zombie-{options.store}.json")
-    return 0 if found["verdict"] == "PASS" else 1
-
-
-def tell(what: str, found: dict[str, object], path: Path) -> None:
-    """One line, and the same as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(what, *(f"{name}={value}" for name, value in found.items()))
+    return tell("ZOMBIE", found, options.json or Path("build") / "bench" / f"zombie-{options.store}.json")
 
 
 if __name__ == "__main__":

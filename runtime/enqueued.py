@@ -100,7 +100,8 @@ def _refuse_unknown(definition: JobDefinition, arguments: Mapping[str, Any]) -> 
     unknown = [name for name in arguments if name not in names]
     if unknown:
         raise AssertionError(
-            f"job {definition.name!r} has no argument {', '.join(unknown)}: expected some of {', '.join(names) or 'none'}"
+            f"job {definition.name!r} has no argument {', '.join(unknown)}:"
+            f" expected some of {', '.join(names) or 'none'}"
         )
 
 

@@ -155,12 +155,19 @@ class Node:
             }
         )
 
+    def _let_go_of(self, queue: str) -> None:
+        """Forget leases that a parked queue still had: the heartbeat finds and hands back what nobody here knows."""
+        for job_id, claim_token in self.parts.in_flight.of_queue(queue):
+            self.parts.in_flight.release(job_id, claim_token)
+
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
         return tree(
             self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, report=self.report
         )
 
     def _observe(self, event: ChildEvent) -> None:
+        if event.kind == "parked" and event.path.startswith("queues/"):
+            self._let_go_of(event.path.split("/")[1])
         level = _LEVELS.get(event.kind, "info")
         getattr(self.parts.log, level)(
             event.text, actor=event.path, happened=event.kind, exc_info=event.error if event.kind == "crashed" else None

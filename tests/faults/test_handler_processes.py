@@ -47,7 +47,7 @@ async def test_a_handler_process_that_dies_fails_its_attempt_and_no_other(stage:
 
     assert {await handle.result(timeout=20) for handle in others} == pids
     assert caught.value.job.error is not None
-    assert "BrokenWorkerProcess" in caught.value.job.error.error.kind
+    assert "HandlerProcessDied" in caught.value.job.error.error.kind
     assert node.is_ready
     assert len(stage.records("start")) == 3
 

@@ -180,3 +180,26 @@ async def test_a_process_stopped_in_the_turnstile_is_passed_by(
         assert await node.finish(claimed)
 
     os.kill(stopped.pid, signal.SIGCONT)
+
+
+async def test_a_process_that_fails_before_closing_ends(path: Path, spawn: Spawn) -> None:
+    child = await spawn(FAILS, path)
+
+    output, _ = await child.communicate()
+
+    assert (child.returncode, output.decode().split()) == (1, ["{}"])
+
+
+FAILS = """
+import asyncio, sys
+from callboard.kernel.clock import SystemClock
+from callboard.storage.sqlite.driver import SqliteStore
+
+async def main():
+    store = SqliteStore(sys.argv[1], clock=SystemClock())
+    await store.open()
+    print({row.name: row for row in await store.queues.list()})
+    sys.exit(1)
+
+asyncio.run(main())
+"""
