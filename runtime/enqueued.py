@@ -53,7 +53,7 @@ class Enqueued:
         return [row for row in self._rows(name) if _fits(_arguments(row, definition), arguments)]
 
     def _rows(self, name: str | None) -> list[JobRow]:
-        rows = _at_once(self._store.select(JobFilter(name=name), limit=EVERYTHING))
+        rows: list[JobRow] = _at_once(self._store.select(JobFilter(name=name), limit=EVERYTHING))
         return rows[::-1]
 
     def _stored(self, row: JobRow) -> StoredJob:
@@ -99,10 +99,8 @@ def _refuse_unknown(definition: JobDefinition, arguments: Mapping[str, Any]) -> 
     names = [one.name for one in parameters]
     unknown = [name for name in arguments if name not in names]
     if unknown:
-        raise AssertionError(
-            f"job {definition.name!r} has no argument {', '.join(unknown)}:"
-            f" expected some of {', '.join(names) or 'none'}"
-        )
+        found, expected = ", ".join(unknown), ", ".join(names) or "none"
+        raise AssertionError(f"job {definition.name!r} has no argument {found}: expected some of {expected}")
 
 
 def _called(name: str, arguments: Mapping[str, Any]) -> str:

@@ -23,18 +23,21 @@ import threading
 from asyncio.base_events import BaseEventLoop
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Never, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakKeyDictionary
 
+from ..actors.context import current_attempt
 from ..kernel.errors import CallboardError
 from .waiting import where
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 LATE = 1 / 8  # chance of a ready task to be passed over once
+UNWIND_S = 60.0
 STANDSTILL = 1_000_000  # events without any time passing, after which something runs in a circle
 
 # On which simulated machine code runs: inherited by tasks and callbacks, also by tasks with a context of their own.
@@ -69,7 +72,7 @@ class SimLoop(BaseEventLoop):
         self._tasks: WeakKeyDictionary[asyncio.Task[Any], _Known] = WeakKeyDictionary()
         self._moved_at = 0  # events when time passed last
         self._crashed: set[object] = set()
-        self._frozen: list[Any] = []  # what crashed machines would have run
+        self._frozen: list[Any] = []  # what crashed machines were about to do
 
     @property
     def event_hash(self) -> str:
@@ -88,20 +91,31 @@ class SimLoop(BaseEventLoop):
         return [f"{task.get_name()} at {where(task)}" for task in self._unfinished() if not self._is_crashed(task)]
 
     def unwind(self) -> None:
-        """End whatever is left, so that nothing complains when it is collected: crashed machines come back for it."""
+        """End whatever is left, so that nothing complains when it is collected.
+
+        Crashed machines come back for it, without their timers. Attempts are cancelled first, so that no handler goes
+        on; then the other tasks, oldest first, each with a virtual minute to end: whoever owns others stops them in
+        order. What is still there then waits for ever, and is forgotten.
+        """
         self._crashed.clear()
         self._ready.extend(self._frozen)
         self._frozen.clear()
-        left = self._unfinished()
-        for task in left:
-            task.cancel()
         try:
-            if left:
-                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._end([task for task in self._unfinished() if self._tasks[task].context.get(current_attempt)])
+            for task in self._unfinished():
+                self._end([task])
             self.run_until_complete(self.shutdown_asyncgens())
         except SimDeadlock:
-            for task in self._unfinished():  # it swallowed its cancellation and waits for something else
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+            pass  # the rest cannot end
+        for task in self._unfinished():
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
+        going = [task for task in tasks if not task.done()]
+        for task in going:
+            task.cancel()
+        if going:
+            self.run_until_complete(asyncio.wait(going, timeout=UNWIND_S))
 
     # What asyncio calls.
 
@@ -118,7 +132,8 @@ class SimLoop(BaseEventLoop):
             if handle._cancelled:
                 continue
             if self._crashed and handle._context.get(machine_here) in self._crashed:
-                self._frozen.append(handle)
+                if not isinstance(handle, asyncio.TimerHandle):
+                    self._frozen.append(handle)
                 continue
             self._note(handle)
             handle._run()
@@ -190,29 +205,38 @@ class SimLoop(BaseEventLoop):
         if context is not None and machine is not None:
             context.run(machine_here.set, machine)
         task: asyncio.Task[T] = super().create_task(
-            coro,  # type: ignore[arg-type]
+            coro,
             name=label if name is None else str(name),
             context=context,
             **rest,
         )
-        self._tasks[task] = _Known(self._created, label, machine)
+        known = context if context is not None else copy_context()
+        self._tasks[task] = _Known(self._created, label, machine, known)
         return task
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         if self._thread_id is not None and self._thread_id != threading.get_ident():
             raise NotSimulated("other threads")
         return self.call_soon(callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Never:
-        raise NotSimulated("threads, and so no names of hosts and no files read in the background")
+    def run_in_executor(self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts) -> asyncio.Future[T]:
+        raise NotSimulated("threads, and so no look-up of hosts and no reading of files in the background")
 
-    def _add_reader(self, fd: Any, callback: Any, *args: Any) -> Never:
-        raise NotSimulated("sockets or pipes")
+    def _no_sockets(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotSimulated("sockets and pipes")
 
-    _add_writer = add_reader = add_writer = _add_reader
-    _make_socket_transport = _make_datagram_transport = _make_subprocess_transport = _add_reader
+    def _no_processes(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotSimulated("processes")
+
+    add_reader: Any = _no_sockets
+    add_writer: Any = _no_sockets
+    sock_connect: Any = _no_sockets
+    create_unix_connection: Any = _no_sockets
+    create_unix_server: Any = _no_sockets
+    subprocess_exec: Any = _no_processes
+    subprocess_shell: Any = _no_processes
 
     def _unfinished(self) -> list[asyncio.Task[Any]]:
         return sorted(asyncio.all_tasks(self), key=lambda task: self._tasks[task].number)
@@ -228,6 +252,7 @@ class _Known:
     number: int  # in the order of creation
     label: str  # what it runs, and its number: the same in every process
     machine: object | None
+    context: Context
 
 
 def _is_task(callback: Any) -> bool:

@@ -50,7 +50,7 @@ class MemoryStore(Store):
         return MemoryHeartbeat(self._board, self._clock)
 
     def next_run_at(self, after: int) -> int | None:
-        """The first moment after `after` (wall milliseconds) at which a waiting job falls due; paused queues apart.
+        """When the first job falls due later than `after` (wall milliseconds), leaving paused queues out.
 
         For tests that move the clock.
         """
