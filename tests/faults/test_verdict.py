@@ -66,7 +66,7 @@ def test_a_storm_in_order_passes() -> None:
             RECORDS,
             [*ENDS, ("b", 1)],
             replace(GOOD, stale_accepted=1),
-            id="a second end was accepted",
+            id="two ends accepted",
         ),
         pytest.param(
             ["a", "b"],
@@ -74,7 +74,7 @@ def test_a_storm_in_order_passes() -> None:
             RECORDS,
             [ENDS[0], ("b", 1)],
             replace(GOOD, stale_accepted=1),
-            id="the zombie's end stands",
+            id="the stale end stands",
         ),
         pytest.param(
             ["a", "b"],
