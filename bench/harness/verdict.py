@@ -41,14 +41,14 @@ class Verdict:
     dup_starts: int
     max_recovery_s: float  # from a kill to the next start of a job that it interrupted
 
-    def problems(self, kills: int) -> list[str]:
+    def problems(self, kills: int, dups_per_kill: float) -> list[str]:
         """Why the storm was not passed; empty if it was."""
         found = [
             f"{name}={value}"
             for name in ("lost", "stuck", "stale_accepted", "wrong_counts")
             if (value := getattr(self, name))
         ]
-        if self.dup_effects > kills:
+        if self.dup_effects > kills * dups_per_kill:
             found.append(f"dup_effects={self.dup_effects} of {kills} kills")
         return found
 

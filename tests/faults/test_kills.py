@@ -50,6 +50,8 @@ async def test_a_kill_between_effect_and_end_repeats_the_effect_once(stage: Stag
 async def test_a_storm_of_kills_loses_nothing(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCH / "chaos.py"), "--jobs", "1000", "--within", "90"]
     command += ["--kill-every", "0.5", "--seed", "7", "--json", str(tmp_path / "chaos.json")]
+    # What is in flight at a kill, one for each slot, bounds what is done twice, however slow the machine is.
+    command += ["--slots", "10", "--dups-per-kill", "10"]
 
     ran = await asyncio.to_thread(
         subprocess.run, command, env=clean_environment(), capture_output=True, text=True, check=False

@@ -57,6 +57,7 @@ async def test_a_handler_that_blocks_the_loop_for_three_leases_loses_nothing_and
     reported = await eventually(lambda: re.findall(r"the event loop is blocked.* seconds=([\d.]+)", node.text()))
 
     assert await blocking.result(timeout=3 * LEASE_S + 20) == 1
+    assert [await handle.result(timeout=20) for handle in neighbours] == [1] * 5
 
     assert float(reported[0]) <= 1.5  # a target of the project, by the report's own measure
     assert "in spin" in node.text()
