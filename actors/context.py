@@ -33,6 +33,11 @@ class Ctx(ContextMarker):
         return format_id(self._job.id)
 
     @property
+    def job_id(self) -> bytes:
+        """The id as the stores keep it."""
+        return self._job.id
+
+    @property
     def name(self) -> str:
         """The job's name."""
         return self._job.name

@@ -68,7 +68,7 @@ class Dispatcher(Actor):
                     self._room = room - (self._assigned - assigned)
                 case Look():
                     self._may_have_work = True
-        if self._may_have_work and self._room > 0 and not self._node.is_draining:
+        if self._may_have_work and self._room > 0 and not (self._node.is_draining or self._node.is_held):
             await self._claim()
         return [None] * len(messages)
 

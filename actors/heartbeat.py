@@ -2,7 +2,7 @@
 
 Why a thread: a handler that blocks the node's event loop in Python code must not lose every lease of the node. What is
 renewed is a snapshot (`InFlight.beats`); what the store answers goes to the membership actor on the node's loop. Where
-threads are not to be had (simulations), the same code runs as a task on the node's loop.
+a thread cannot be had (virtual time), the same code runs as a task on the node's loop.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Begin; the first beat is sent at once."""
-        if self._node.runs_threads:
+        if self._node.beats_in_thread:
             threading.Thread(target=self._run_in_thread, name="callboard heartbeat", daemon=True).start()
         else:
             self._task = self._home.create_task(self._run())

@@ -45,7 +45,7 @@ class Membership(Actor):
         self._version = version
         self._report = report
         self._latest_report = b""
-        self._suspects: set[Orphan] = set()
+        self._suspects: list[Orphan] = []  # no set: simulations need its order
 
     async def started(self) -> None:
         self._clock = self.context.clock
@@ -98,9 +98,9 @@ class Membership(Actor):
     async def _consider(self, orphans: list[Orphan]) -> None:
         """Hand back leases that nothing here explains, once they were seen twice."""
         in_flight = self._node.in_flight
-        unknown = {o for o in orphans if not in_flight.holds(o.id, o.claim_token)}
-        certain = unknown & self._suspects if not in_flight.claims_under_way else set()
-        self._suspects = unknown - certain
+        unknown = [o for o in orphans if not in_flight.holds(o.id, o.claim_token)]
+        certain = [o for o in unknown if o in self._suspects] if not in_flight.claims_under_way else []
+        self._suspects = [o for o in unknown if o not in certain]
         if certain:
             self._node.log.warning("a claim's reply was lost; its jobs are handed back", jobs=len(certain))
             await self._storage.ask(HandBackJobs([HandBack(o.id, o.claim_token, o.queue) for o in certain]))

@@ -12,6 +12,7 @@ from .inflight import InFlight
 from .node_log import NodeLog
 
 if TYPE_CHECKING:
+    from .attempt import Attempt
     from .definition import JobDefinition
 
 
@@ -28,9 +29,13 @@ class NodeParts:
     max_crashes: int
     poll_s: float  # the longest a dispatcher sleeps without looking
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
+    beats_in_thread: bool = True  # False where the clock may be used on the event loop only
     runtime: Any = None  # what ctx.runtime gives
+    finished: int = 0  # attempts whose outcome was written
     is_draining: bool = False  # nothing is claimed any more
+    is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
+    running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
 
     @property
     def lease_ms(self) -> int:

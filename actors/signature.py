@@ -73,6 +73,11 @@ def read_signature(
     scope = Scope(getattr(inspect.unwrap(_innermost(function)), "__globals__", {}), localns or {})
     parameters = list(signature.parameters.values())
     wants_ctx = bool(parameters) and _is_context(parameters[0], scope)
+    if wants_ctx and kind == "process":
+        raise InvalidDefinition(
+            f"handler {_name(function)}: process=True runs where there is no context: leave "
+            f"{parameters[0].name!r} out and pass what is needed as arguments, or leave process=True out"
+        )
     if wants_ctx:
         signature = signature.replace(parameters=parameters[1:])
     return Signature(signature, wants_ctx, kind, scope)
@@ -123,9 +128,9 @@ def _is_context(first: inspect.Parameter, scope: Scope) -> bool:
     except Exception:  # imported for type checkers only: its name has to do
         text = getattr(annotation, "__forward_arg__", annotation)
         return isinstance(text, str) and text.rpartition(".")[2] == "Ctx"
-    if isinstance(annotation, type):
-        return issubclass(annotation, ContextMarker)
-    return annotation is Any and first.name == "ctx"
+    if annotation is Any:
+        return first.name == "ctx"
+    return isinstance(annotation, type) and issubclass(annotation, ContextMarker)
 
 
 def _name(function: Callable[..., object]) -> str:

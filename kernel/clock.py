@@ -12,7 +12,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Timer(Protocol):
@@ -38,6 +41,10 @@ class Clock(Protocol):
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` on the running event loop, not before `delay_s` seconds have passed."""
 
+    def monotonic_reader(self) -> Callable[[], float]:
+        """A function that gives what `monotonic` gives, for whoever calls it for every message."""
+        return self.monotonic
+
     def now(self) -> datetime:
         """Wall time as an aware UTC datetime."""
         return datetime.fromtimestamp(self.wall_ms() / 1000, UTC)
@@ -54,12 +61,29 @@ class Clock(Protocol):
         finally:
             timer.cancel()
 
+    async def wait(self, future: asyncio.Future[T], timeout_s: float | None) -> T:
+        """What `future` gives; `TimeoutError` becomes its end when `timeout_s` seconds of this clock pass before."""
+        timer = None if timeout_s is None else self.call_later(timeout_s, partial(_give_up, future))
+        try:
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+
+def _give_up(future: asyncio.Future[T]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
 
 class SystemClock(Clock):
     """The machine's clocks."""
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def monotonic_reader(self) -> Callable[[], float]:
+        return time.monotonic
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -22,7 +22,7 @@ from .exits import Crashed, Exit, Killed, crashed
 from .scene import acting
 
 if TYPE_CHECKING:
-    from .child import Child
+    from .children import Child
 
 ABANDON_AFTER_S = 1.0
 
@@ -75,9 +75,10 @@ class Incarnation:
 
     def launch(self, body: Body) -> None:
         """Start the task."""
-        loop = self.child.system.loop
-        self.task = loop.create_task(self._run(body), name=self.path, context=Context())
-        self.task.add_done_callback(self._ended)
+        context = Context()
+        context.run(acting.set, self)
+        self.task = self.child.system.loop.create_task(body(self), name=self.path, context=context)
+        self.task.add_done_callback(self._ended, context=context)
 
     def is_ready(self) -> None:
         """Called by the body when it has started."""
@@ -121,10 +122,6 @@ class Incarnation:
         if isinstance(self.in_hand, tuple) and (ask := self.in_hand[2]) is not None:
             return (*ask.chain, self.path)
         return (self.path,)
-
-    async def _run(self, body: Body) -> Exit:
-        acting.set(self)
-        return await body(self)
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         if self.timer is not None:

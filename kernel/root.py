@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from .child import Child, ChildSpec
+from .child import ChildSpec
+from .children import Child
 from .clock import Clock, SystemClock
 from .exits import Crashed, Exit
 from .system import Observer, System
@@ -60,8 +61,10 @@ class Root:
         """Stop the tree; True when `error`, which the body raised, is the cancellation that came from here."""
         await self._end(None)
         is_ours = False
-        if self._cancelled_host and self._host is not None and self._host is asyncio.current_task():
-            is_ours = self._host.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
+        host = self._host
+        is_host = asyncio.current_task() is host
+        if self._cancelled_host and host is not None and is_host:
+            is_ours = host.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
         self._raise_failure()
         return is_ours
 

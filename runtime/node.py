@@ -22,7 +22,7 @@ from .definitions import Definitions
 from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
-from .tree import tree
+from .tree import queue_specs, tree
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class Node:
         settings = runtime.settings
         self._runtime = runtime
         self.loop = asyncio.get_running_loop()
-        self.store: Store = store_of(
-            runtime.store_url, clock=environment.clock, disk_reserve_bytes=settings.disk_reserve_bytes
-        )
+        self.store: Store = _store(runtime, environment)
         self.health = StoreHealth()
         self.parts = NodeParts(
             boot_id=environment.entropy(16),
@@ -52,10 +50,11 @@ class Node:
             max_crashes=settings.max_crashes,
             poll_s=settings.poll_s,
             runs_threads=environment.runs_threads,
+            beats_in_thread=environment.beats_in_thread,
             runtime=runtime,
         )
         self._ids = IdFactory(environment.clock, environment.entropy)
-        self._queues: dict[str, int] = {}
+        self.queues: dict[str, int] = {}  # that it works on, with their slots
         self._work: list[str] = []
 
     async def open(self) -> None:
@@ -115,17 +114,25 @@ class Node:
         if self._work:
             raise InvalidOption("this runtime works already: one work() or run() at a time")
         self.parts.is_draining = False
-        self._queues = dict(queues)
+        self.queues = dict(queues)
         clients = {spec.id for spec in self._specs(None)}
-        for spec in self._specs(self._queues):
+        for spec in self._specs(self.queues):
             if spec.id not in clients:
                 self._work.append(spec.id)
                 await self.root.start_child(spec)
 
+    async def also_work(self, queues: Mapping[str, int]) -> None:
+        """Serve these queues too; the node works already, and on none of them."""
+        nested = self.root.children["queues"].nested
+        assert nested is not None
+        for spec in queue_specs(self.parts, queues):
+            await nested.start_child(spec)
+        self.queues.update(queues)
+
     async def stop_work(self, hurry: asyncio.Event) -> None:
         """Drain, then stop what runs jobs, right to left. `hurry`, once set, ends the grace."""
         grace_s = self._runtime.settings.grace_s
-        await drain(self.root, self.parts, self._queues, grace_s=grace_s, hurry=hurry)
+        await drain(self.root, self.parts, self.queues, grace_s=grace_s, hurry=hurry)
         while self._work:
             await self.root.stop_child(self._work.pop())
 
@@ -139,7 +146,7 @@ class Node:
         }
         return encode(
             {
-                "queues": self._queues,
+                "queues": self.queues,
                 "parked": parked,
                 "executing": len(in_flight),
                 "refused_writes": in_flight.refused_writes,
@@ -148,13 +155,27 @@ class Node:
             }
         )
 
+    def _let_go_of(self, queue: str) -> None:
+        """Forget leases that a parked queue still had: the heartbeat finds and hands back what nobody here knows."""
+        for job_id, claim_token in self.parts.in_flight.of_queue(queue):
+            self.parts.in_flight.release(job_id, claim_token)
+
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
         return tree(
             self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, report=self.report
         )
 
     def _observe(self, event: ChildEvent) -> None:
+        if event.kind == "parked" and event.path.startswith("queues/"):
+            self._let_go_of(event.path.split("/")[1])
         level = _LEVELS.get(event.kind, "info")
         getattr(self.parts.log, level)(
             event.text, actor=event.path, happened=event.kind, exc_info=event.error if event.kind == "crashed" else None
         )
+
+
+def _store(runtime: Runtime, environment: Environment) -> Store:
+    if environment.store_of is not None:
+        return environment.store_of(runtime.store_url)
+    reserve_bytes = runtime.settings.disk_reserve_bytes
+    return store_of(runtime.store_url, clock=environment.clock, disk_reserve_bytes=reserve_bytes)

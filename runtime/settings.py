@@ -171,14 +171,10 @@ _SPECS: Mapping[str, _Spec] = {
 
 
 def _compose(settings: Settings, values: Mapping[str, float | int], given: frozenset[str], problems: list[str]) -> None:
-    whole = {name: values.get(name, spec.default) for name, spec in _SPECS.items()}
-    if not problems and whole["poll"] > whole["lease"]:
-        # A node that looks more rarely than leases end would leave expired jobs lying.
-        problems.append(f"poll: expected at most the lease, {whole['lease']:g} s, found {whole['poll']:g} s")
     if problems:
         raise InvalidSettings(problems)
     for name, spec in _SPECS.items():
-        object.__setattr__(settings, spec.attribute, whole[name])
+        object.__setattr__(settings, spec.attribute, values.get(name, spec.default))
     object.__setattr__(settings, "given", given)
 
 

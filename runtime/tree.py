@@ -65,10 +65,15 @@ def tree(
     return [
         *client,
         ChildSpec(Membership, id="membership", args=(store,), kwargs=member, shutdown=STOP_S),
-        ChildSpec(Supervisor, id="queues", args=([_queue(q, n, node) for q, n in queues.items()],), kwargs=parking),
+        ChildSpec(Supervisor, id="queues", args=(queue_specs(node, queues),), kwargs=parking),
         ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),
         ChildSpec(Janitor, id="janitor", args=(store.nodes,), kwargs=tidy),
     ]
+
+
+def queue_specs(node: NodeParts, queues: Mapping[str, int]) -> list[ChildSpec]:
+    """One child of `queues` for each queue (name -> slots)."""
+    return [_queue(queue, slots, node) for queue, slots in queues.items()]
 
 
 def _queue(queue: str, slots: int, node: NodeParts) -> ChildSpec:

@@ -33,9 +33,9 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("run")(run)
 app.command("enqueue", context_settings={"ignore_unknown_options": True})(enqueue)  # so that -5 is an argument
-app.command("prune")(prune)
 app.command("check")(check)
 app.command("doctor")(doctor)
+app.command("prune")(prune)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(queues_app, name="queues")
 

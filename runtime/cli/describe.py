@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
 from typing import Any
 
 from ...actors.calls import read_call
@@ -22,16 +21,11 @@ JOB_COLUMNS = (
     Column("NAME"),
     Column("QUEUE"),
     Column("STATE", is_state=True),
-    Column("ATTEMPT", is_number=True),
+    Column("TRY", is_number=True),
     Column("WHEN"),
     Column("REASON"),
 )
-QUEUE_COLUMNS = (
-    Column("QUEUE"),
-    Column("", is_state=True),
-    *(Column(state.value.upper(), is_number=True) for state in JobState),
-    Column("OLDEST"),
-)
+_ALWAYS_SHOWN = frozenset({JobState.AVAILABLE, JobState.EXECUTING, JobState.COMPLETED, JobState.FAILED})
 
 
 def job_object(job: Job) -> dict[str, object]:
@@ -69,10 +63,10 @@ def job_row(job: Job, now_ms: int) -> list[str]:
 def _when(job: Job, now_ms: int) -> str:
     """The time that matters in its state: of its end, of its start, or when it is due."""
     if job.state.is_terminal:
-        return since(job.finished_at if job.finished_at is not None else job.inserted_at, now_ms)
+        return since(job.finished_at if job.finished_at is not None else job.inserted_at, now_ms, is_short=True)
     if job.state is JobState.EXECUTING:
-        return "for " + since(job.started_at or job.inserted_at, now_ms).removesuffix(" ago")
-    return since(job.run_at, now_ms)
+        return "for " + since(job.started_at or job.inserted_at, now_ms, is_short=True).removesuffix(" ago")
+    return since(job.run_at, now_ms, is_short=True)
 
 
 def carried(job: Job) -> dict[str, object]:
@@ -149,13 +143,20 @@ def queue_object(row: QueueRow) -> dict[str, object]:
     }
 
 
-def queue_row(row: QueueRow, now_ms: int) -> list[str]:
-    return [
-        row.name,
-        "paused" if row.is_paused else "",
-        *(str(row.counts.get(state, 0)) for state in JobState),
-        "" if row.oldest_run_at is None else since(row.oldest_run_at, now_ms),
+def queue_table(rows: Sequence[QueueRow], now_ms: int) -> tuple[list[Column], list[list[str]]]:
+    """Columns and cells. A rarer state is left out while no queue has such jobs, so that the table fits a terminal."""
+    states = [state for state in JobState if state in _ALWAYS_SHOWN or any(row.counts.get(state) for row in rows)]
+    columns = [Column(state.value.upper(), is_number=True) for state in states]
+    cells = [
+        [
+            row.name,
+            "paused" if row.is_paused else "",
+            *(f"{row.counts.get(state, 0):,}" for state in states),
+            "" if row.oldest_run_at is None else since(row.oldest_run_at, now_ms, is_short=True),
+        ]
+        for row in rows
     ]
+    return [Column("QUEUE"), Column("", is_state=True), *columns, Column("OLDEST")], cells
 
 
 def node_object(node: Node) -> dict[str, object]:
@@ -196,6 +197,4 @@ def plain(value: Any) -> object:
         return base64.b64encode(value).decode()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)

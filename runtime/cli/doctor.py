@@ -48,7 +48,7 @@ def doctor(
     from .output import Column, print_json, print_table, remark
 
     examined = operate.run(_examine(store))
-    url = _without_password(operate.store_url(store))
+    url = operate.shown_url(store)
     working = [node for node in examined.nodes if examined.is_alive(node) and not _report(node).get("is_draining")]
     if ready:
         if as_json:
@@ -175,10 +175,3 @@ def _report(node: Node) -> dict[str, Any]:
 
     said = stored_value(node.report)
     return said if isinstance(said, dict) else {}
-
-
-def _without_password(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url

@@ -46,13 +46,12 @@ def enqueue(
 
 
 def _new_job(name: str, queue: str, payload: bytes, delay_s: float, priority: int) -> NewJob:
-    import os
-
-    from ...kernel.clock import SystemClock
     from ...storage.ids import IdFactory
     from ...storage.job import NewJob
+    from ..environment import machine_environment
 
-    job_id = IdFactory(SystemClock(), os.urandom).new_id()
+    environment = machine_environment()
+    job_id = IdFactory(environment.clock, environment.entropy).new_id()
     run_at = operate.now_ms() + int(delay_s * 1000) if delay_s else None
     return NewJob(job_id, name, queue, payload, priority, run_at)
 

@@ -37,7 +37,10 @@ def retry_jobs(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make jobs available now, with all their attempts before them. In bulk: those that failed, unless --state."""
+    """Make jobs available anew.
+
+    They start over, with all their attempts. In bulk: those that failed, unless --state.
+    """
     wanted = _wanted(Verb.REVIVE, state, queue, name, unless_said=frozenset({JobState.FAILED}))
     _carry_out(Verb.REVIVE, ids, wanted, yes, store, as_json)
 
@@ -52,7 +55,10 @@ def cancel_jobs(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel jobs that wait, and ask it of those that run. In bulk: all that have not ended, unless --state."""
+    """Cancel jobs.
+
+    Those that wait are cancelled, those that run are asked to stop. In bulk: all that have not ended, unless --state.
+    """
     wanted = _wanted(Verb.CANCEL, state, queue, name, unless_said=WAITING | {JobState.EXECUTING})
     _carry_out(Verb.CANCEL, ids, wanted, yes, store, as_json)
 
@@ -67,7 +73,10 @@ def delete_jobs(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove jobs with their history; none that runs. In bulk: those that have ended, unless --state."""
+    """Remove jobs with their history.
+
+    None that runs. In bulk: those that have ended, unless --state.
+    """
     wanted = _wanted(Verb.DELETE, state, queue, name, unless_said=TERMINAL)
     _carry_out(Verb.DELETE, ids, wanted, yes, store, as_json)
 
@@ -127,7 +136,7 @@ async def _by_id(verb: Verb, typed: Sequence[str], url: str | None) -> tuple[Cou
         found = await store.jobs.get(ids)
         unknown = [text for text in typed if parse_id(text) not in {job.id for job in found if job is not None}]
         if unknown:
-            raise WrongUse(f"no job {', '.join(unknown)} in {operate.store_url(url)}; nothing was {_DONE[verb]}")
+            raise WrongUse(f"no job {', '.join(unknown)} in {operate.shown_url(url)}; nothing was {_DONE[verb]}")
         return await _apply(verb, ids, store)
 
 

@@ -58,7 +58,7 @@ def show_job(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a job, and every attempt that failed with its whole traceback."""
+    """Show a job, and each failed attempt whole."""
     from ...storage.ids import parse_id
     from .describe import carried, failure_object, job_object
     from .output import print_json
@@ -75,7 +75,7 @@ async def _read(url: str | None, typed: str, job_id: bytes) -> tuple[Job, list[F
         (job,) = await store.jobs.get([job_id])
         if job is None:
             raise WrongUse(
-                f"no job {typed} in {operate.store_url(url)}; `callboard jobs list` shows those that are there"
+                f"no job {typed} in {operate.shown_url(url)}; `callboard jobs list` shows those that are there"
             )
         return job, await store.jobs.failures(job_id)
 

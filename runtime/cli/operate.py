@@ -32,6 +32,15 @@ def store_url(option: str | None) -> str:
     return option or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
 
 
+def shown_url(option: str | None) -> str:
+    """The store that a command means, as it may be printed: without a password."""
+    from urllib.parse import urlsplit
+
+    url = store_url(option)
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@") if password else url
+
+
 @asynccontextmanager
 async def opened(option: str | None, *, migrate: bool = False) -> AsyncIterator[Store]:
     """The store, open. Without `migrate` one that is not there is refused, not made: a mistyped path leaves no file."""
@@ -40,10 +49,11 @@ async def opened(option: str | None, *, migrate: bool = False) -> AsyncIterator[
     from ...storage.urls import store_of
     from ..settings import load_settings
 
-    url = store_url(option)
-    store = store_of(url, clock=SystemClock(), disk_reserve_bytes=load_settings().disk_reserve_bytes)
+    store = store_of(store_url(option), clock=SystemClock(), disk_reserve_bytes=load_settings().disk_reserve_bytes)
     if not store.is_shared:
-        raise WrongUse(f"{url} is seen by its own process alone; name the nodes' store by --store or CALLBOARD_STORE")
+        raise WrongUse(
+            f"{store_url(option)} is seen by its own process alone; name the nodes' store by --store or CALLBOARD_STORE"
+        )
     try:
         await store.open(migrate=migrate)
     except MigrationNeeded as exc:

@@ -41,18 +41,22 @@ def print_json(value: Mapping[str, object]) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, has_header: bool = True) -> None:
-    """Rows under a header, on stdout. A terminal gets colours and folded cells; a pipe gets one line per row."""
+    """Rows under a header, on stdout. A terminal gets colours, and the last column folded if the others leave it room.
+
+    A pipe gets one line per row.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=has_header)
-    for column in columns:
+    for number, column in enumerate(columns, 1):
         table.add_column(
             column.title,
             justify="right" if column.is_number else "left",
             style="dim" if column.is_label else "",
             overflow="fold",
+            no_wrap=number < len(columns),
         )
     for row in rows:
         table.add_row(
@@ -62,11 +66,14 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, has
             )
         )
     console = Console(highlight=False)
-    if console.is_terminal:
+    width = console.width
+    console.width = 10_000  # room to measure what the table takes
+    size = console.measure(table)
+    if console.is_terminal and size.minimum <= width:
+        console.width = width
         console.print(table)
         return
-    console.width = 10_000  # room to measure what the table takes, and then exactly that
-    console.width = console.measure(table).maximum
+    console.width = size.maximum  # where not even the last column can be folded, the terminal breaks lines at its edge
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
@@ -97,7 +104,10 @@ def span(seconds: float) -> str:
     return f"{whole}s"
 
 
-def since(wall_ms: int, now_ms: int) -> str:
-    """How far `wall_ms` lies from now: "5m ago" or "in 5m"."""
+def since(wall_ms: int, now_ms: int, *, is_short: bool = False) -> str:
+    """How far `wall_ms` lies from now: "5m 2s ago" or "in 5m 2s"; short, in its largest unit alone: "5m ago"."""
     seconds = (now_ms - wall_ms) / 1000
-    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+    length = span(abs(seconds))
+    if is_short:
+        length = length.split()[0]
+    return f"{length} ago" if seconds >= 0 else f"in {length}"

@@ -19,7 +19,7 @@ def prune(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove completed, failed, cancelled and discarded jobs that ended a while ago."""
+    """Remove jobs that ended a while ago."""
     from ..settings import load_settings
     from .output import print_json, remark, span
 

@@ -22,15 +22,14 @@ QueuesArgument: TypeAlias = Annotated[list[str], typer.Argument(metavar="QUEUE..
 @queues_app.command("list")
 def list_queues(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List queues with their jobs by state."""
-    from .describe import QUEUE_COLUMNS, queue_object, queue_row
+    from .describe import queue_object, queue_table
     from .output import print_json, print_table, remark
 
     rows = operate.run(_rows(store))
     if as_json:
         print_json({"queues": [queue_object(row) for row in rows]})
     elif rows:
-        now_ms = operate.now_ms()
-        print_table(QUEUE_COLUMNS, (queue_row(row, now_ms) for row in rows))
+        print_table(*queue_table(rows, operate.now_ms()))
     else:
         remark("no queues yet: one is there once a job was enqueued to it")
 

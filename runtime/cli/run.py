@@ -53,21 +53,30 @@ def _run_node(
     log_format: str,
     ready_file: Path | None,
 ) -> None:
+    import structlog
+
     from ...actors.context import current_attempt
     from ..logs import LogFormat, configure_logging
     from ..settings import load_settings
+    from .operate import shown_url
     from .target import load_runtime
 
     # First of all, so that nothing that the user's modules log at import goes elsewhere.
     configure_logging(LogFormat(log_format), current=current_attempt.get)
     # Before the import, so that a wrong option is told as such, not as a module that failed.
-    load_settings(overrides={"grace": grace} if grace else None, config=config)
+    overrides = {"grace": grace} if grace is not None else {}
+    load_settings(overrides=overrides, config=config)
+    if config is not None:
+        os.environ["CALLBOARD_CONFIG"] = os.path.abspath(config)  # for every Runtime that the module makes
     runtime = load_runtime(target)
-    runtime.settings = load_settings(runtime.settings, overrides={"grace": grace} if grace else None, config=config)
+    runtime.settings = load_settings(runtime.settings, overrides=overrides)
     if store is not None:
         runtime.store_url = store
     queues = {name: count or runtime.settings.slots for name, count in slots.items()}
+    log = structlog.get_logger("callboard.run")
+    log.info("node starts", store=shown_url(runtime.store_url), jobs=len(runtime.jobs), pid=os.getpid())
     runtime.run(queues or None, ready_file=ready_file)
+    log.info("node stopped")
 
 
 def _run_again_and_again() -> None:

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 _EXPECTED = 'expected MODULE:RUNTIME, such as "service:runtime" for `runtime = Runtime(...)` in service.py'
+
+_PACKAGE = Path(__file__).parents[2]
+_ROOMS = tuple(str(_PACKAGE / room) + os.sep for room in ("kernel", "storage", "actors", "runtime"))
+_NOT_THE_USERS = (*_ROOMS, sys.prefix + os.sep, sys.base_prefix + os.sep)
 
 
 def load_runtime(target: str) -> Runtime:
@@ -37,7 +42,7 @@ def load_runtime(target: str) -> Runtime:
             raise WrongUse(f"{walked} has no attribute {name!r}{_hint(module, name)}") from None
         walked += f".{name}" if walked != module_name else f":{name}"
     if not isinstance(found, Runtime):
-        raise WrongUse(f"{target} is a {type(found).__name__}, expected a callboard.Runtime{_hint(module, '')}")
+        raise WrongUse(f"{target} is of type {type(found).__name__}, expected a callboard.Runtime{_hint(module, '')}")
     return found
 
 
@@ -73,12 +78,11 @@ def _raised(name: str, exc: BaseException) -> WrongUse:
 
 
 def _place(exc: BaseException) -> str:
-    """file:line of the innermost frame in the user's own code, not in the import system or an installed package."""
+    """file:line of the innermost frame in the user's own code: not in Callboard, Python or an installed package."""
     if isinstance(exc, SyntaxError) and exc.filename is not None:
         return f"{exc.filename}:{exc.lineno}"
     frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not frame.filename.startswith("<frozen")]
-    frames = [frame for frame in frames if frame.filename not in (__file__, importlib.__file__)]
-    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix))]
+    own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
     place = (own or frames)[-1:]
     return f"{place[0].filename}:{place[0].lineno}" if place else "before its first line"
 

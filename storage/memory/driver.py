@@ -49,6 +49,16 @@ class MemoryStore(Store):
     def heartbeats(self) -> HeartbeatStore:
         return MemoryHeartbeat(self._board, self._clock)
 
+    def next_run_at(self, after: int) -> int | None:
+        """The first moment after `after` (wall milliseconds) at which a waiting job falls due; paused queues apart.
+
+        For tests that move the clock.
+        """
+        with self._board.lock:
+            queues = [queue for queue in self._board.queues.values() if not queue.is_paused]
+            moments = [queue.due.first_key() for queue in queues]
+        return min((moment for moment in moments if moment is not None and moment > after), default=None)
+
     async def examine(self) -> Sequence[Finding]:
         with self._board.lock:
             kept = len(self._board.records)

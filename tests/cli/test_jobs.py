@@ -34,7 +34,7 @@ def test_list_shows_the_newest_first(cli: Cli, jobs: Ids) -> None:
 
     lines = said.out.splitlines()
     assert said.code == 0
-    assert lines[0].split() == ["ID", "NAME", "QUEUE", "STATE", "ATTEMPT", "WHEN", "REASON"]
+    assert lines[0].split() == ["ID", "NAME", "QUEUE", "STATE", "TRY", "WHEN", "REASON"]
     assert [line.split()[0] for line in lines[1:]] == list(reversed(jobs.values()))
     assert "exhausted" in next(line for line in lines if jobs["failed"] in line)
     assert said.err == "5 of 5 matching jobs\n"

@@ -20,8 +20,8 @@ def test_list_counts_jobs_by_state(cli: Cli, jobs: Ids) -> None:
     assert (queue["name"], queue["paused"]) == ("mail", False)
     assert {state: n for state, n in queue["counts"].items() if n} == dict.fromkeys(jobs, 1)
     assert queue["oldest_run_at"].endswith("Z")
-    assert table[0].split() == ["QUEUE", *(state.upper() for state in queue["counts"]), "OLDEST"]
-    assert table[1].split()[:4] == ["mail", "1", "1", "0"]
+    assert table[0].split() == ["QUEUE", "AVAILABLE", "SCHEDULED", "EXECUTING", "COMPLETED", "FAILED", "OLDEST"]
+    assert table[1].split()[:6] == ["mail", "1", "1", "1", "1", "1"]
 
 
 def test_a_store_without_queues_says_so(cli: Cli, on_store: OnStore) -> None:

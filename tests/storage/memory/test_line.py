@@ -22,7 +22,7 @@ def record(number: int) -> Record:
 def popped(line: Line) -> list[int]:
     numbers = []
     while (found := line.pop()) is not None:
-        numbers.append(int.from_bytes(found.new.id, "big"))
+        numbers.append(int.from_bytes(found.id, "big"))
     return numbers
 
 
@@ -38,7 +38,7 @@ def test_a_line_behaves_as_a_sorted_list(steps: list[Step]) -> None:
             made += 1
             one = record(made if key % 2 else 1000 - made)
             line.push(key, one)
-            expected.append((key, one.new.id, one))
+            expected.append((key, one.id, one))
             expected.sort(key=lambda entry: entry[:2])
         elif step == "discard" and expected:
             line.discard(expected.pop(key % len(expected))[2])

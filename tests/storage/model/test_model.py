@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -45,11 +45,11 @@ class StoreAgainstReference(RuleBasedStateMachine):
         self.reference = Reference(self.clock.wall_ms())
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        self.run(self._open())
+        self.run(self._open)
 
-    def run(self, doing: Awaitable[T]) -> T:
+    def run(self, call: Callable[[], Awaitable[T]]) -> T:
         async def wait() -> T:
-            return await doing
+            return await call()
 
         return self.runner.run(wait())
 
@@ -66,26 +66,26 @@ class StoreAgainstReference(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.run(self.stack.aclose())
+            self.run(self.stack.aclose)
         finally:
             self.runner.close()
 
     @rule(target=jobs, node=NODES, queue=QUEUES, priority=st.integers(0, 3), delay_s=DELAYS_S)
     def enqueue(self, node: int, queue: str, priority: int, delay_s: int | None) -> bytes:
         new = self.nodes[node].new_job(queue=queue, priority=priority, run_in_s=delay_s)
-        assert self.run(self.nodes[node].store.jobs.insert([new])) == [self.reference.insert(new)]
+        assert self.run(lambda: self.nodes[node].store.jobs.insert([new])) == [self.reference.insert(new)]
         return new.id
 
     @rule(job_id=jobs, node=NODES)
     def enqueue_again(self, job_id: bytes, node: int) -> None:
         new = self.nodes[node].new_job(queue="b", priority=0)._replace(id=job_id)
-        assert self.run(self.nodes[node].store.jobs.insert([new])) == [self.reference.insert(new)]
+        assert self.run(lambda: self.nodes[node].store.jobs.insert([new])) == [self.reference.insert(new)]
 
     @rule(target=claims, node=NODES, queue=QUEUES, limit=st.integers(1, 4), lease_ms=LEASES_MS)
     def claim(self, node: int, queue: str, limit: int, lease_ms: int) -> object:
         hands = self.nodes[node]
 
-        reply: ClaimReply = self.run(hands.ask(limit, queue=queue, lease_ms=lease_ms))
+        reply: ClaimReply = self.run(lambda: hands.ask(limit, queue=queue, lease_ms=lease_ms))
 
         expected = self.reference.claim(queue, limit, hands.boot_id, lease_ms)
         assert [claimed.id for claimed in reply.jobs] == expected
@@ -99,26 +99,26 @@ class StoreAgainstReference(RuleBasedStateMachine):
     @rule(claim=claims, state=ENDS, result=st.sampled_from([None, b"", b"1"]), reason=st.sampled_from([None, "why"]))
     def finish(self, claim: tuple[int, Claimed], state: JobState, result: bytes | None, reason: str | None) -> None:
         hands, claimed = self.nodes[claim[0]], claim[1]
-        accepted = self.run(hands.finish(claimed, state, result=result, reason=reason))
+        accepted = self.run(lambda: hands.finish(claimed, state, result=result, reason=reason))
         assert accepted is self.reference.finish(claimed, hands.boot_id, state, result, reason)
 
     @rule(claim=claims, delay_s=st.sampled_from([0, 2, 5]))
     def retry(self, claim: tuple[int, Claimed], delay_s: int) -> None:
         hands, claimed = self.nodes[claim[0]], claim[1]
-        accepted = self.run(hands.retry(claimed, run_in_s=delay_s))
+        accepted = self.run(lambda: hands.retry(claimed, run_in_s=delay_s))
         run_at = self.reference.now + delay_s * 1000
         assert accepted is self.reference.retry(claimed, hands.boot_id, run_at, OOPS)
 
     @rule(claim=claims, delay_s=st.sampled_from([0, 2, 5]))
     def snooze(self, claim: tuple[int, Claimed], delay_s: int) -> None:
         hands, claimed = self.nodes[claim[0]], claim[1]
-        accepted = self.run(hands.snooze(claimed, run_in_s=delay_s))
+        accepted = self.run(lambda: hands.snooze(claimed, run_in_s=delay_s))
         assert accepted is self.reference.snooze(claimed, hands.boot_id, self.reference.now + delay_s * 1000)
 
     @rule(claim=claims, delay_s=DELAYS_S)
     def hand_back(self, claim: tuple[int, Claimed], delay_s: int | None) -> None:
         hands, claimed = self.nodes[claim[0]], claim[1]
-        accepted = self.run(hands.hand_back(claimed, run_in_s=delay_s))
+        accepted = self.run(lambda: hands.hand_back(claimed, run_in_s=delay_s))
         run_at = None if delay_s is None else self.reference.now + delay_s * 1000
         assert accepted is self.reference.hand_back(claimed, hands.boot_id, run_at)
 
@@ -126,7 +126,7 @@ class StoreAgainstReference(RuleBasedStateMachine):
     def write_as_another_node(self, claim: tuple[int, Claimed], verb: str) -> None:
         """Refused, and the comparison that follows sees that nothing changed."""
         hands, claimed = self.nodes[1 - claim[0]], claim[1]
-        assert self.run(getattr(hands, verb)(claimed)) is False
+        assert self.run(lambda: getattr(hands, verb)(claimed)) is False
 
     @rule(
         node=NODES,
@@ -138,7 +138,7 @@ class StoreAgainstReference(RuleBasedStateMachine):
         hands = self.nodes[node]
         claims = list({claimed.id: claimed for _, claimed in some}.values())
 
-        reply = self.run(hands.beat(*claims, lease_ms=lease_ms, progress=progress))
+        reply = self.run(lambda: hands.beat(*claims, lease_ms=lease_ms, progress=progress))
 
         lost, cancel_requested, orphans = self.reference.heartbeat(claims, hands.boot_id, lease_ms, progress)
         assert (reply.lost, reply.cancel_requested) == (lost, cancel_requested)
@@ -149,7 +149,7 @@ class StoreAgainstReference(RuleBasedStateMachine):
 
     @rule(node=NODES, max_crashes=st.sampled_from([1, 3]))
     def rescue(self, node: int, max_crashes: int) -> None:
-        rescued = self.run(self.nodes[node].rescue(max_crashes=max_crashes))
+        rescued = self.run(lambda: self.nodes[node].rescue(max_crashes=max_crashes))
         assert {one.id: one.state for one in rescued} == self.reference.rescue(max_crashes)
 
     @rule(job_id=jobs, node=NODES, reason=st.sampled_from(["not wanted", "too old"]))
@@ -157,41 +157,41 @@ class StoreAgainstReference(RuleBasedStateMachine):
         # A second request may keep the first reason or take the second: the port leaves it open.
         job = self.reference.jobs.get(job_id)
         reason = job.reason if job and job.cancel_requested and job.reason else reason
-        assert self.run(self.nodes[node].cancel(job_id, reason=reason)) is self.reference.cancel(job_id, reason)
+        assert self.run(lambda: self.nodes[node].cancel(job_id, reason=reason)) is self.reference.cancel(job_id, reason)
 
     @rule(job_id=jobs, node=NODES)
     def revive(self, job_id: bytes, node: int) -> None:
-        assert self.run(self.nodes[node].revive(job_id)) is self.reference.revive(job_id)
+        assert self.run(lambda: self.nodes[node].revive(job_id)) is self.reference.revive(job_id)
 
     @rule(job_id=jobs, node=NODES)
     def delete(self, job_id: bytes, node: int) -> None:
-        assert self.run(self.nodes[node].delete(job_id)) is self.reference.delete(job_id)
+        assert self.run(lambda: self.nodes[node].delete(job_id)) is self.reference.delete(job_id)
 
     @rule(age_s=st.sampled_from([0, 2, 10]))
     def prune(self, age_s: int) -> None:
         bound = self.reference.now - age_s * 1000
-        removed = self.run(self.store.jobs.prune(finished_before=bound, limit=1000))
+        removed = self.run(lambda: self.store.jobs.prune(finished_before=bound, limit=1000))
         assert removed == self.reference.prune(bound)
 
     @rule(queue=QUEUES)
     def pause(self, queue: str) -> None:
-        self.run(self.store.queues.pause([queue]))
+        self.run(lambda: self.store.queues.pause([queue]))
         self.reference.queues.add(queue)
         self.reference.paused.add(queue)
 
     @rule(queue=QUEUES)
     def resume(self, queue: str) -> None:
-        self.run(self.store.queues.resume([queue]))
+        self.run(lambda: self.store.queues.resume([queue]))
         self.reference.paused.discard(queue)
 
     @rule(seconds=st.sampled_from([1, 2, 5, 31]))
     def pass_time(self, seconds: int) -> None:
-        self.run(self.place.pass_time(seconds))
+        self.run(lambda: self.place.pass_time(seconds))
         self.reference.pass_time(seconds)
 
     @invariant()
     def everything_agrees(self) -> None:
-        observed = self.run(self.nodes[1].observe())
+        observed = self.run(lambda: self.nodes[1].observe())
         expected = sorted(self.reference.jobs.values(), key=lambda job: job.id, reverse=True)
         assert [comparable(job) for job in observed.jobs] == [comparable(job) for job in expected]
         failures = {
