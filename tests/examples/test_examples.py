@@ -79,6 +79,8 @@ def test_codeindex_reports_on_a_folder(tmp_path: Path) -> None:
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The example as a server imports it, with a store of its own."""
+    for name in [name for name in os.environ if name.startswith("CALLBOARD_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("CALLBOARD_STORE", f"sqlite:///{tmp_path / 'service.db'}")
     spec = importlib.util.spec_from_file_location("service_example", EXAMPLES / "service.py")
     assert spec is not None
