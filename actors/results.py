@@ -57,13 +57,13 @@ class Results(Actor):
             end.set_exception(NotWaiting())
 
     async def receive_batch(self, messages: Sequence[Any]) -> list[None]:
-        fresh: set[bytes] = set()
+        fresh: dict[bytes, None] = {}  # no set: whoever waits is answered in one order, in simulations too
         is_hinted = False
         for message in messages:
             match message:
                 case Await(job_id=job_id, end=end):
                     self._waiting.setdefault(job_id, []).append(end)
-                    fresh.add(job_id)
+                    fresh[job_id] = None
                 case Look():
                     is_hinted = True
         await self._subscribe()

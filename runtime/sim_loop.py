@@ -66,6 +66,7 @@ class SimLoop(BaseEventLoop):
         super().__init__()
         self.events = 0
         self._now = 0.0
+        self._stamp = "\n0.0 "  # the time, as it goes into the hash
         self._chance = random.Random(f"order of tasks, {seed}")
         self._hash = hashlib.sha256()
         self._created = 0
@@ -111,6 +112,7 @@ class SimLoop(BaseEventLoop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
+        self._moved_at = self.events
         going = [task for task in tasks if not task.done()]
         for task in going:
             task.cancel()
@@ -149,6 +151,7 @@ class SimLoop(BaseEventLoop):
                 + "".join(f"\n  {line}" for line in self.waiting())
             )
         self._now = max(self._now, scheduled[0]._when)
+        self._stamp = f"\n{self._now!r} "
         self._moved_at = self.events
 
     def _arrange(self) -> int:
@@ -184,7 +187,7 @@ class SimLoop(BaseEventLoop):
         self.events += 1
         callback = handle._callback
         name = self._tasks[callback.__self__].label if _is_task(callback) else _name_of(callback)
-        self._hash.update(f"{self._now!r} {name}\n".encode())
+        self._hash.update((self._stamp + name).encode())
         if self.events - self._moved_at > STANDSTILL:
             raise SimDeadlock(
                 f"{STANDSTILL:,} events without any time passing: something runs in a circle; these tasks go on:"

@@ -12,7 +12,7 @@ from callboard.kernel.errors import CallboardError
 from callboard.testing import Machine, Simulation, simulate
 from tests.support.workload import ENDS, MAX_ATTEMPTS, Outcome, Workload
 
-SEEDS = range(60)
+SEEDS = range(50)
 
 
 class TestInvariants:

@@ -17,6 +17,7 @@ from callboard import (
     JobDiscarded,
     JobFailed,
     JobState,
+    Registry,
     Retry,
     RetryAfter,
     Runtime,
@@ -61,7 +62,7 @@ class Outcome:
 class Workload:
     """`run` it once, within `simulate`."""
 
-    def __init__(self, seed: int, *, jobs: int = 24, nodes: int = 3, crashes: bool = False) -> None:
+    def __init__(self, seed: int, *, jobs: int = 16, nodes: int = 2, crashes: bool = False) -> None:
         self._chance = random.Random(seed)  # its own, so that a change of the runtime does not change the workload
         self._jobs = jobs
         self._nodes = nodes
@@ -73,6 +74,7 @@ class Workload:
         self._overlaps: list[str] = []
         self._up: dict[object, Machine] = {}
         self._stops = 0
+        self._registry = self._add_jobs()
 
     async def run(self) -> Outcome:
         """Enqueue, disturb, wait for every end."""
@@ -104,7 +106,8 @@ class Workload:
     async def _enqueue(self, client: Runtime) -> Handle[object]:
         temper = self._chance.choice(list(ENDS))
         delay_s = self._chance.choice([0.0, 0.0, self._chance.uniform(0, 5)])
-        handle = await client.jobs[temper].options(delay=delay_s, queue=self._chance.choice(["a", "b"])).enqueue()
+        job = client.jobs[temper].options(delay=delay_s, queue=self._chance.choice(["a", "b"]))
+        handle = await client.enqueue_call(job.bind())  # of this runtime: every node has the registry too
         self._tempers[handle.id] = temper
         await asyncio.sleep(self._chance.uniform(0, 0.2))
         return handle
@@ -146,7 +149,12 @@ class Workload:
 
     def _runtime(self) -> Runtime:
         runtime = Runtime(STORE, settings=SETTINGS)
-        job = runtime.job
+        runtime.include(self._registry)
+        return runtime
+
+    def _add_jobs(self) -> Registry:
+        registry = Registry()
+        job = registry.job
         retry = Retry(max_attempts=MAX_ATTEMPTS)
 
         @job(name="steady")
@@ -193,7 +201,7 @@ class Workload:
             await self._attempt(ctx, 0.1)
             return Discard("no use")
 
-        return runtime
+        return registry
 
     async def _attempt(self, ctx: Ctx, longest_s: float, *, least_s: float = 0.0) -> None:
         """Take some time, and notice when another attempt of the same job goes on meanwhile."""
