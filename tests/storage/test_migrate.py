@@ -18,7 +18,9 @@ def test_what_is_missing_is_applied_in_order(version: int, needed: list[int]) ->
 
 
 def test_an_older_schema_needs_leave() -> None:
-    with pytest.raises(MigrationNeeded, match=r"jobs\.db has schema 1, this code expects 3: run `callboard migrate`"):
+    with pytest.raises(
+        MigrationNeeded, match=r"jobs\.db has schema 1, this code expects 3: `callboard run` brings it up to date"
+    ):
         missing(Schema(1, 1), KNOWN, store="jobs.db", migrate=False)
 
     assert not missing(Schema(3, 3), KNOWN, store="jobs.db", migrate=False)

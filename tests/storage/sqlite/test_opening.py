@@ -156,7 +156,9 @@ async def test_a_store_that_needs_newer_code_is_refused(path: Path) -> None:
 
 
 async def test_nothing_is_made_without_leave_to_migrate(path: Path) -> None:
-    assert "run `callboard migrate` first" in await refusal(path, MigrationNeeded, migrate=False)
+    assert "holds no store yet: it is made by the first `callboard run`" in await refusal(
+        path, MigrationNeeded, migrate=False
+    )
 
     assert not path.exists()
 
