@@ -26,7 +26,7 @@ from .attempt import Attempt, Stop
 from .closing import Closing
 from .execution import execute, judge_stop
 from .node import NodeParts
-from .outcome import HandedBack, Outcome
+from .outcome import Failed, HandedBack, Outcome
 from .prefetch import Prefetch
 from .processes import Processes
 
@@ -195,7 +195,19 @@ class Worker(Actor):
             self._node.in_flight.release(job.id, job.claim_token)
             self._closed(1)
         else:
+            if type(outcome) is Failed:
+                self._say_failed(job, outcome)
             self._closing.add(job, outcome)
+
+    def _say_failed(self, job: Claimed, outcome: Failed) -> None:
+        self._node.log.warning(
+            "job failed for good",
+            job=job.name,
+            job_id=format_id(job.id),
+            attempt=job.attempt,
+            reason=outcome.reason,
+            error=outcome.error.kind,
+        )
 
     def _closed(self, jobs: int) -> None:
         """That many attempts are written, or need not be."""
