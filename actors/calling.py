@@ -1,19 +1,17 @@
-"""Calls handlers that do not run on the event loop: in a thread, or in a process."""
+"""Calls handlers that do not run on the event loop, in a thread. For those in a process see `processes.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import traceback
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, to_process, to_thread
+from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 from .attempt import Attempt
-from .definition import JobDefinition, define, import_function
+from .definition import JobDefinition
 from .node import NodeParts
 
 if TYPE_CHECKING:
@@ -44,36 +42,22 @@ async def call_in_thread(
             if not loop.is_closed():
                 loop.call_soon_threadsafe(worker.thread_ended, attempt)
 
-    return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=_limiter())
+    return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=unlimited())
 
 
-async def call_in_process(definition: JobDefinition, payload: bytes, node: NodeParts) -> Any:
-    """The handler's value, from a process of its own; cancelled, that process is killed.
+async def load_handler(definition: JobDefinition, node: NodeParts) -> None:
+    """Import a handler that was given by name, in a thread: a module may take seconds, and other jobs run meanwhile.
 
-    Only names and encoded bytes go to the process: it imports the handler itself. Raises what the handler raised, with
-    its traceback as a note, or `BrokenWorkerProcess` if the process died.
+    Raises as `JobDefinition.handler`.
     """
-    if not node.runs_threads:
-        args, kwargs = definition.decode_call(payload)
-        return definition.fn(*args, **kwargs)
-    encoded = await to_process.run_sync(
-        partial(_run_here, definition.handler().reference, payload), cancellable=True, limiter=_limiter()
-    )
-    return definition.decode_result(encoded)
+    if node.runs_threads:
+        await to_thread.run_sync(definition.handler, abandon_on_cancel=True, limiter=unlimited())
+    else:
+        definition.handler()
 
 
-def _run_here(reference: str, payload: bytes) -> bytes:
-    """In the child: import the handler, run it, encode what it gives."""
-    definition = define(import_function(reference), process=True)
-    args, kwargs = definition.decode_call(payload)
-    try:
-        return definition.encode_result(definition.fn(*args, **kwargs))
-    except Exception as error:
-        error.add_note("In the handler's process:\n" + traceback.format_exc())
-        raise
-
-
-def _limiter() -> CapacityLimiter:
+def unlimited() -> CapacityLimiter:
+    """The limiter of this event loop's threads that run handlers: none."""
     try:
         return _unlimited.get()
     except LookupError:

@@ -34,6 +34,7 @@ from .signature import Signature
 
 _CALL_DEPTH = MAX_DEPTH + 2  # the payload's own two lists around values of full depth
 _NONE = b"\xc0"
+_TEXT = frozenset({str})
 
 
 class Calls:
@@ -75,6 +76,8 @@ class Calls:
             if type(args) is list and type(kwargs) is dict and not kwargs and plan.is_fast(args, kwargs):
                 return tuple(args), kwargs
         args, kwargs = read_call(payload)
+        if plan.is_fast(args, kwargs):
+            return tuple(args), kwargs
         try:
             self._bind(plan, args, kwargs)
             return (
@@ -182,8 +185,10 @@ class Calls:
 
 def read_call(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
     """A payload's arguments as they are stored. Raises `Undecodable`."""
-    match decode(payload, max_bytes=MAX_PAYLOAD_BYTES, depth=_CALL_DEPTH):
-        case [list(args), dict(kwargs)] if all(type(name) is str for name in kwargs):
+    call = decode(payload, max_bytes=MAX_PAYLOAD_BYTES, depth=_CALL_DEPTH)
+    if type(call) is list and len(call) == 2:
+        args, kwargs = call
+        if type(args) is list and type(kwargs) is dict and _TEXT.issuperset(map(type, kwargs)):
             return args, kwargs
     raise Undecodable("a payload that is no call: expected [[arguments], {keyword arguments}]")
 

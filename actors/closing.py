@@ -60,6 +60,7 @@ class Closing:
                 release = self._node.in_flight.release
                 for job, _ in batch:
                     release(job.id, job.claim_token)
+                self._node.finished += len(batch)
                 self._closed(len(batch))
         finally:
             self._writer = None

@@ -6,8 +6,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from ..kernel.codec import encode
 from ..storage.ids import format_id
 from ..storage.job import Claimed
@@ -85,6 +83,8 @@ class Ctx(ContextMarker):
     @property
     def logger(self) -> Any:
         """A structlog logger whose lines carry the job's id, name and attempt."""
+        import structlog  # late: see actors/node_log.py
+
         return structlog.get_logger("callboard.job").bind(job_id=self.id, job=self.name, attempt=self.attempt)
 
     @property

@@ -36,6 +36,7 @@ __all__ = [
     "encode_anonymous",
     "import_function",
     "read_call",
+    "unreachable",
     "validate_name",
     "validate_queue",
 ]
@@ -104,6 +105,11 @@ class JobDefinition:
             raise HandlerNotFound(f"job {self.name!r}: {error}") from error.__cause__
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the handler is here; else `handler` imports it, which may take its time."""
+        return self._handler is not None
+
+    @property
     def fn(self) -> Callable[..., Any]:
         """The handler itself; see `handler`."""
         return self.handler().fn
@@ -161,7 +167,7 @@ class JobDefinition:
         except CallboardError as error:
             return [_one_line(error)]
         found = [f"job {self.name!r}, {problem}" for problem in handler.calls.problems]
-        if handler.kind == "process" and (obstacle := _unreachable(handler)):
+        if handler.kind == "process" and (obstacle := unreachable(handler)):
             found.append(f"job {self.name!r}: process=True needs a function that can be imported; {obstacle}")
         return found
 
@@ -235,17 +241,8 @@ def import_function(reference: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]  # callable is all that can be known
 
 
-def _default_name(target: Callable[..., Any] | str) -> str:
-    if isinstance(target, str):
-        return target.partition(":")[2].rpartition(".")[2]
-    name = getattr(target, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        raise InvalidDefinition(f"a handler without a name of its own ({type(target).__name__}): give name=")
-    return name
-
-
-def _unreachable(handler: Handler) -> str | None:
-    """Why another process could not import the handler, if so."""
+def unreachable(handler: Handler) -> str | None:
+    """Why another process could not import the handler, if so; one line."""
     name = getattr(handler.fn, "__qualname__", None)
     if name is None:
         return f"an object of type {type(handler.fn).__name__} has no name to import it by"
@@ -256,6 +253,15 @@ def _unreachable(handler: Handler) -> str | None:
     except HandlerNotFound as error:
         return _one_line(error)
     return None if found is handler.fn else f"{handler.reference} is something else by now"
+
+
+def _default_name(target: Callable[..., Any] | str) -> str:
+    if isinstance(target, str):
+        return target.partition(":")[2].rpartition(".")[2]
+    name = getattr(target, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise InvalidDefinition(f"a handler without a name of its own ({type(target).__name__}): give name=")
+    return name
 
 
 def _one_line(error: BaseException) -> str:

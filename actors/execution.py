@@ -12,13 +12,14 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..kernel.codec import Undecodable
 from .attempt import Attempt, Stop
-from .calling import call_in_process, call_in_thread
+from .calling import call_in_thread, load_handler
 from .context import Ctx, current_attempt
 from .definition import JobDefinition
 from .judge import judge_error, judge_payload, judge_return
 from .node import NodeParts
-from .outcome import DONE, Cancelled, HandedBack, JobTimeout, Outcome, Retrying
+from .outcome import DONE, Cancelled, Completed, Failed, HandedBack, JobTimeout, Outcome, Retrying
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -36,6 +37,8 @@ async def execute(attempt: Attempt, node: NodeParts, worker: Worker) -> None:
     else:
         try:
             ctx = _open(attempt, definition, node, worker)
+            if not definition.is_loaded:
+                await load_handler(definition, node)
             call = _resolve(attempt, definition)
             outcome = call if isinstance(call, Outcome) else await _call(attempt, definition, ctx, call, worker, node)
         except BaseException as error:
@@ -85,7 +88,7 @@ def _resolve(attempt: Attempt, definition: JobDefinition) -> tuple[tuple[Any, ..
     """The arguments as the handler's annotations want them, or what the job comes to without them."""
     try:
         return definition.decode_call(attempt.job.payload)
-    except Exception as error:
+    except Undecodable as error:
         return judge_payload(error)
 
 
@@ -104,10 +107,12 @@ async def _call(
     try:
         if definition.kind == "async":
             value = await definition.fn(*args, **kwargs)
-        elif definition.kind == "thread":
+        elif definition.kind == "thread" or not node.runs_threads:
             value = await call_in_thread(attempt, definition.fn, args, kwargs, worker, node)
         else:
-            value = await call_in_process(definition, attempt.job.payload, node)
+            value = await worker.processes.call(definition, attempt.job)
+            if isinstance(value, Completed | Failed):
+                return value  # encoded, or refused, where the handler ran
     except BaseException as error:
         outcome = _judge_raised(attempt, definition, node, error)
         if type(outcome) is Retrying and definition.retry.on_retry is not None:

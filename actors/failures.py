@@ -7,8 +7,9 @@ import traceback
 from ..storage.records import ErrorRecord
 
 MAX_MESSAGE_BYTES = 8 * 1024
-MAX_TRACEBACK_BYTES = 56 * 1024  # with the message at most 64 KiB a record
-MAX_KIND_CHARS = 256
+MAX_TRACEBACK_BYTES = 55 * 1024
+MAX_KIND_CHARS = 256  # all three together at most 64 KiB
+_ELSEWHERE = "__callboard_record__"
 
 
 def describe(error: BaseException) -> ErrorRecord:
@@ -18,7 +19,16 @@ def describe(error: BaseException) -> ErrorRecord:
     its head and its tail; lone surrogates and NULs, which stores refuse, are replaced. A `__str__` that raises or
     gives no text is named in the message.
     """
+    elsewhere = vars(error).get(_ELSEWHERE)
+    if isinstance(elsewhere, ErrorRecord):
+        return elsewhere
     return ErrorRecord(kind_of(type(error)), _capped(_message(error), MAX_MESSAGE_BYTES), _traceback(error))
+
+
+def as_described_elsewhere(error: BaseException, record: ErrorRecord) -> BaseException:
+    """`error`, which `describe` now describes by `record`: it was raised where its traceback means something."""
+    vars(error)[_ELSEWHERE] = record
+    return error
 
 
 def record(kind: str, message: str) -> ErrorRecord:

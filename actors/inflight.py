@@ -47,6 +47,10 @@ class InFlight:
         lease = self._leases.get(job_id)
         return None if lease is None else lease[1]
 
+    def of_queue(self, queue: str) -> list[tuple[bytes, int]]:
+        """Ids and claim tokens of the queue's jobs."""
+        return [(job_id, token) for job_id, (token, of, _) in self._leases.items() if of == queue]
+
     def older_than(self, limit: float) -> list[bytes]:
         """Jobs leased before that monotonic second."""
         return [job_id for job_id, (_, _, since) in self._leases.items() if since < limit]

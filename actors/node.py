@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel.clock import Clock
 from .inflight import InFlight
+from .node_log import NodeLog
 
 if TYPE_CHECKING:
     from .attempt import Attempt
@@ -22,7 +23,7 @@ class NodeParts:
     boot_id: bytes
     clock: Clock
     rng: random.Random
-    log: Any  # structlog's bound logger
+    log: NodeLog
     definitions: Mapping[str, JobDefinition]
     lease_s: float
     max_crashes: int
@@ -30,6 +31,7 @@ class NodeParts:
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
     beats_in_thread: bool = True  # False where the clock may be used on the event loop only
     runtime: Any = None  # what ctx.runtime gives
+    finished: int = 0  # attempts whose outcome was written
     is_draining: bool = False  # nothing is claimed any more
     is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)

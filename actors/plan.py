@@ -105,11 +105,24 @@ class Plan:
 def shown(signature: inspect.Signature) -> str:
     """A signature on one line of bounded length, without the values of defaults: they may be secrets."""
     parameters = [
-        one if one.default is one.empty else one.replace(default=...) for one in signature.parameters.values()
+        one.replace(
+            annotation=_Bare(one.annotation) if isinstance(one.annotation, str) else one.annotation,
+            default=one.empty if one.default is one.empty else _Bare("..."),
+        )
+        for one in signature.parameters.values()
     ]
     bare = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    shown = " ".join(str(bare).replace("Ellipsis", "...").split())
+    shown = " ".join(str(bare).split())
     return shown if len(shown) <= 200 else shown[:197] + "..."
+
+
+class _Bare(str):
+    """Text that shows itself without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _usual(

@@ -132,8 +132,9 @@ _DEFAULT_BACKOFF = Exponential()
 
 
 def _types(given: object, name: str) -> tuple[type[BaseException], ...]:
-    types = given if isinstance(given, tuple) else (given,)
-    for one in types:
+    types: list[type[BaseException]] = []
+    for one in given if isinstance(given, tuple) else (given,):
         if not (isinstance(one, type) and issubclass(one, BaseException)):
             raise InvalidRetry(f"Retry {name}: expected exception classes, such as (ValueError,); found {one!r}")
-    return types
+        types.append(one)
+    return tuple(types)

@@ -130,15 +130,14 @@ def pydantic_model(shape: Shape, cls: Any) -> None:
             raise Misfit(shape.name, value)
         try:
             lowered = value.model_dump(mode="json", by_alias=True, round_trip=True)
-            came_back = restore(lowered) == value
-        except Exception:  # its serializers can raise anything
-            came_back = False
-        if not came_back:
-            raise NotStorable(
-                f"a {shape.name} that does not come back equal from its JSON form; "
-                "check for secret fields, one-way serializers and NaN"
-            )
-        return lowered
+            if restore(lowered) == value:
+                return lowered
+        except Exception:  # its serializers can raise anything; said below
+            pass
+        raise NotStorable(
+            f"a {shape.name} that does not come back equal from its JSON form; "
+            "check for secret fields, one-way serializers and NaN"
+        )
 
     def restore(value: Any) -> Any:
         try:

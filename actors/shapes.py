@@ -120,7 +120,7 @@ class Shapes:
             if len(arguments) == 2 and arguments[1] is Ellipsis:
                 return containers.sequence(tuple, (tuple,), self.of(arguments[0]), _name(annotation))
             return containers.fixed_tuple(tuple(self.of(item) for item in arguments), _name(annotation))
-        return self._of_class(origin, arguments)
+        return self._of_class(origin, () if origin is collections.abc.Callable else arguments)
 
     def _of_class(self, cls: Any, arguments: tuple[Any, ...]) -> Shape:
         if cls in _PLAIN:
@@ -141,13 +141,14 @@ class Shapes:
         try:
             self._fill(shape, cls, arguments)
         except _Unstorable as error:
+            del self._known[cls, arguments]  # so that it is reported wherever it stands
             self._problem(f"{name} cannot be stored: {error}")
             return anything()
         return shape
 
     def _fill(self, shape: Shape, cls: Any, arguments: tuple[Any, ...]) -> None:
         """Makes `shape` that of `cls`. Raises `_Unstorable` for a class of which nothing is known."""
-        if not isinstance(cls, type):
+        if not isinstance(cls, type) or cls is collections.abc.Callable:
             raise _Unstorable(_HINT)
         if issubclass(cls, Enum):
             self._check_members(cls)
@@ -163,9 +164,9 @@ class Shapes:
             hints = self._hints(cls)
             fields = self._fields(cls, arguments, hints)
             classes.typed_dict(shape, fields, _required_keys(cls, hints))
-        elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        elif issubclass(cls, tuple) and (names := getattr(cls, "_fields", None)) is not None:
             shape.wire = frozenset({tuple})
-            classes.named_tuple(shape, cls, self._fields(cls, arguments, cls._fields))
+            classes.named_tuple(shape, cls, self._fields(cls, arguments, names))
         elif issubclass(cls, PurePath):
             self._take_over(shape, wrapped(cls, str, str))
         elif (base := next((base for base in (str, int, float, bytes) if issubclass(cls, base)), None)) is not None:

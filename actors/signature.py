@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import sys
 import typing
@@ -13,20 +14,6 @@ from typing import Any, Literal, NamedTuple
 from ..kernel.errors import CallboardError
 
 Kind = Literal["async", "thread", "process"]
-
-if sys.version_info >= (3, 14):
-    from annotationlib import Format
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """Its signature, annotations as far as they can be evaluated."""
-        # Annotations are evaluated on reading: a class that is not there yet must not fail the definition.
-        return inspect.signature(function, annotation_format=Format.FORWARDREF)
-
-else:
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """Its signature, annotations as far as they can be evaluated."""
-        return inspect.signature(function)
 
 
 class InvalidDefinition(CallboardError, ValueError):
@@ -86,9 +73,22 @@ def read_signature(
     scope = Scope(getattr(inspect.unwrap(_innermost(function)), "__globals__", {}), localns or {})
     parameters = list(signature.parameters.values())
     wants_ctx = bool(parameters) and _is_context(parameters[0], scope)
+    if wants_ctx and kind == "process":
+        raise InvalidDefinition(
+            f"handler {_name(function)}: process=True runs where there is no context: leave "
+            f"{parameters[0].name!r} out and pass what is needed as arguments, or leave process=True out"
+        )
     if wants_ctx:
         signature = signature.replace(parameters=parameters[1:])
     return Signature(signature, wants_ctx, kind, scope)
+
+
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """Its signature, the annotations as far as they can be evaluated by now."""
+    if sys.version_info >= (3, 14):  # reading evaluates them: a class that is not there yet must not fail here
+        formats = importlib.import_module("annotationlib").Format
+        return inspect.signature(function, annotation_format=formats.FORWARDREF)
+    return inspect.signature(function)
 
 
 def _kind(function: Callable[..., object], process: bool) -> Kind:
@@ -128,9 +128,9 @@ def _is_context(first: inspect.Parameter, scope: Scope) -> bool:
     except Exception:  # imported for type checkers only: its name has to do
         text = getattr(annotation, "__forward_arg__", annotation)
         return isinstance(text, str) and text.rpartition(".")[2] == "Ctx"
-    if isinstance(annotation, type):
-        return issubclass(annotation, ContextMarker)
-    return annotation is Any and first.name == "ctx"
+    if annotation is Any:
+        return first.name == "ctx"
+    return isinstance(annotation, type) and issubclass(annotation, ContextMarker)
 
 
 def _name(function: Callable[..., object]) -> str:

@@ -20,12 +20,15 @@ from ..kernel.actor import Actor
 from ..kernel.exits import Crashed
 from ..storage.ids import format_id
 from ..storage.job import Claimed
+from ..storage.messages import HandBackJobs
+from ..storage.records import HandBack
 from .attempt import Attempt, Stop
 from .closing import Closing
 from .execution import execute, judge_stop
 from .node import NodeParts
-from .outcome import HandedBack, Outcome
+from .outcome import Failed, HandedBack, Outcome
 from .prefetch import Prefetch
+from .processes import Processes
 
 SWEEP_S = 0.05  # deadlines are looked at that often
 STUBBORN_S = 1.0  # an attempt that was cancelled and goes on that long is abandoned
@@ -83,6 +86,7 @@ class Worker(Actor):
 
     def __init__(self, queue: str, *, slots: int, node: NodeParts) -> None:
         self._queue = queue
+        self.processes = Processes()
         self._slots = slots
         self._node = node
         self._waiting: deque[Claimed] = deque()
@@ -112,6 +116,8 @@ class Worker(Actor):
         for attempt in list(self._running.values()):
             self._abandon(attempt)
         await self._closing.flushed()
+        await self._hand_back_unseen()
+        await self.processes.close()
         if isinstance(exit, Crashed):
             self._node.log.warning("worker crashed, its jobs were handed back", queue=self._queue)
 
@@ -134,7 +140,8 @@ class Worker(Actor):
 
     def _assign(self, jobs: list[Claimed]) -> None:
         self._assigned += len(jobs)
-        self._waiting.extend(jobs)
+        holds = self._node.in_flight.holds
+        self._waiting.extend([job for job in jobs if holds(job.id, job.claim_token)])
         if self._drained is not None:
             self._hand_back_waiting()
         else:
@@ -188,7 +195,19 @@ class Worker(Actor):
             self._node.in_flight.release(job.id, job.claim_token)
             self._closed(1)
         else:
+            if type(outcome) is Failed:
+                self._say_failed(job, outcome)
             self._closing.add(job, outcome)
+
+    def _say_failed(self, job: Claimed, outcome: Failed) -> None:
+        self._node.log.warning(
+            "job failed for good",
+            job=job.name,
+            job_id=format_id(job.id),
+            attempt=job.attempt,
+            reason=outcome.reason,
+            error=outcome.error.kind,
+        )
 
     def _closed(self, jobs: int) -> None:
         """That many attempts are written, or need not be."""
@@ -265,6 +284,14 @@ class Worker(Actor):
     def _interrupt(self) -> None:
         for attempt in list(self._running.values()):
             self._stop(attempt, Stop.INTERRUPT)
+
+    async def _hand_back_unseen(self) -> None:
+        """Jobs that were on their way to this worker when it ended: renewed by the heartbeat, known to nobody else."""
+        unseen = [HandBack(job_id, token, self._queue) for job_id, token in self._node.in_flight.of_queue(self._queue)]
+        if unseen:
+            for job in unseen:
+                self._node.in_flight.release(job.id, job.claim_token)
+            await self.context.ref("store").ask(HandBackJobs(unseen), timeout=self._node.lease_s)
 
     def _hand_back_waiting(self) -> None:
         while self._waiting:

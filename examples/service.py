@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from callboard import Ctx, Runtime
+from callboard import Ctx, JobNotFound, Runtime
 
 runtime = Runtime()  # the store: CALLBOARD_STORE, else sqlite:///callboard.db
 
@@ -33,7 +33,10 @@ async def enqueue_welcome(request: Request) -> JSONResponse:
 
 
 async def show_job(request: Request) -> JSONResponse:
-    job = await runtime.handle(request.path_params["id"]).job()
+    try:
+        job = await runtime.handle(request.path_params["id"]).job()
+    except (ValueError, JobNotFound) as error:
+        return JSONResponse({"error": str(error)}, status_code=404)
     return JSONResponse({"state": job.state, "result": job.result})
 
 

@@ -1,19 +1,19 @@
 """An actor: state, and one message at a time. The life of one incarnation, top-down.
 
-`body_of` is the whole way: construct, start, serve, close. `_serve` is the loop: the system lane first, then a turn
+`live` is the whole way: construct, start, serve, close. `_serve` is the loop: the system lane first, then a turn
 of at most `TURN` messages, then a look at the others on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from .context import Context, Done
 from .envelope import Envelope, Failure
 from .exits import Crashed, Exit, Killed, Normal, Shutdown, crashed
-from .incarnation import Body, Incarnation, Stop, settle
+from .incarnation import Incarnation, Stop, settle
 
 TURN = 64  # messages between two looks at the loop; an unbroken drain of 100,000 stalls it for 12-15 ms
 
@@ -48,27 +48,24 @@ class Actor:
         """Called once at the end of each incarnation that had started, whatever ended it; time: `shutdown`."""
 
 
-def body_of(factory: Callable[..., object], args: Sequence[object], kwargs: dict[str, object]) -> Body:
-    """The body which lives one incarnation of the actor that `factory(*args, **kwargs)` makes."""
-
-    async def body(incarnation: Incarnation) -> Exit:
-        try:
-            actor = factory(*args, **kwargs)
-            if not isinstance(actor, Actor):
-                raise TypeError(f"the factory of {incarnation.path!r} must make an Actor, found {type(actor).__name__}")
-            actor.context = Context(incarnation)
-            await actor.started()
-        except Exception as error:
-            return crashed(error)
-        except asyncio.CancelledError as error:
-            return _cancelled(incarnation, error)
-        incarnation.is_ready()
-        return await _live(actor, incarnation)
-
-    return body
+async def live(incarnation: Incarnation) -> Exit:
+    """One incarnation of an actor, as its child spec says; the body of its task."""
+    spec = incarnation.child.spec
+    try:
+        actor = spec.factory(*spec.args, **spec.kwargs)
+        if not isinstance(actor, Actor):
+            raise TypeError(f"the factory of {incarnation.path!r} must make an Actor, found {type(actor).__name__}")
+        actor.context = Context(incarnation)
+        await actor.started()
+    except Exception as error:
+        return crashed(error)
+    except asyncio.CancelledError as error:
+        return _cancelled(incarnation, error)
+    incarnation.is_ready()
+    return await _work(actor, incarnation)
 
 
-async def _live(actor: Actor, incarnation: Incarnation) -> Exit:
+async def _work(actor: Actor, incarnation: Incarnation) -> Exit:
     batches = type(actor).receive_batch is not Actor.receive_batch
     try:
         exit = await (_serve_batches if batches else _serve)(actor, incarnation)
@@ -92,6 +89,8 @@ async def _live(actor: Actor, incarnation: Incarnation) -> Exit:
 async def _serve(actor: Actor, incarnation: Incarnation) -> Exit:
     mailbox = incarnation.child.mailbox
     queue, lane, receive, now = mailbox.queue, incarnation.lane, actor.receive, incarnation.child.system.now
+    popleft = queue.popleft
+    left = TURN
     while True:
         while lane:
             item = lane.pop(0)
@@ -100,11 +99,16 @@ async def _serve(actor: Actor, incarnation: Incarnation) -> Exit:
             await receive(item)
         if not queue:
             await mailbox.arrival()
+            left = TURN
             continue
-        left = TURN
-        while queue and left and not lane:
-            left -= 1
-            envelope = queue.popleft()
+        if not left:
+            await asyncio.sleep(0)
+            left = TURN
+            continue
+        burst = min(left, len(queue))  # nobody else takes from the queue, so that many are there
+        left -= burst
+        for _ in range(burst):
+            envelope = popleft()
             if mailbox.waiting:
                 mailbox.admit()
             message, _, ask = envelope
@@ -112,7 +116,7 @@ async def _serve(actor: Actor, incarnation: Incarnation) -> Exit:
                 incarnation.in_hand = envelope
                 answer = await receive(message)
                 mailbox.handled += 1
-                if answer.__class__ is Failure:
+                if answer is not None and answer.__class__ is Failure:
                     _refused(incarnation, message, answer)
             elif ask.future.done() or ask.deadline <= now():
                 mailbox.skipped += 1
@@ -124,9 +128,9 @@ async def _serve(actor: Actor, incarnation: Incarnation) -> Exit:
                 mailbox.handled += 1
                 if incarnation.in_hand is not None:  # else it was stashed
                     ask.answer(answer)
+            if lane:
+                break
         incarnation.in_hand = None
-        if not left:
-            await asyncio.sleep(0)
 
 
 async def _serve_batches(actor: Actor, incarnation: Incarnation) -> Exit:

@@ -41,6 +41,10 @@ class Clock(Protocol):
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` on the running event loop, not before `delay_s` seconds have passed."""
 
+    def monotonic_reader(self) -> Callable[[], float]:
+        """A function that gives what `monotonic` gives, for whoever calls it for every message."""
+        return self.monotonic
+
     def now(self) -> datetime:
         """Wall time as an aware UTC datetime."""
         return datetime.fromtimestamp(self.wall_ms() / 1000, UTC)
@@ -77,6 +81,9 @@ class SystemClock(Clock):
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def monotonic_reader(self) -> Callable[[], float]:
+        return time.monotonic
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+_LONGEST_TEXT = 300
+
 Outcome = Literal["not_delivered", "unknown"]
 
 
@@ -105,9 +107,11 @@ class RestartIntensityExceeded(CallboardError):
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line, also where its `__str__` raises."""
+    """The error in one line of at most some 300 characters, also where its `__str__` raises."""
     try:
-        text = str(error)
+        text = " ".join(str(error).split())
     except Exception:
         text = "(its text cannot be shown)"
+    if len(text) > _LONGEST_TEXT:
+        text = text[:_LONGEST_TEXT] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

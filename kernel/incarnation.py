@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from os.path import dirname
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from .clock import Timer
@@ -20,7 +22,7 @@ from .exits import Crashed, Exit, Killed, crashed
 from .scene import acting
 
 if TYPE_CHECKING:
-    from .child import Child
+    from .children import Child
 
 ABANDON_AFTER_S = 1.0
 
@@ -73,9 +75,10 @@ class Incarnation:
 
     def launch(self, body: Body) -> None:
         """Start the task."""
-        loop = self.child.system.loop
-        self.task = loop.create_task(self._run(body), name=self.path, context=Context())
-        self.task.add_done_callback(self._ended)
+        context = Context()
+        context.run(acting.set, self)
+        self.task = self.child.system.loop.create_task(body(self), name=self.path, context=context)
+        self.task.add_done_callback(self._ended, context=context)
 
     def is_ready(self) -> None:
         """Called by the body when it has started."""
@@ -120,10 +123,6 @@ class Incarnation:
             return (*ask.chain, self.path)
         return (self.path,)
 
-    async def _run(self, body: Body) -> Exit:
-        acting.set(self)
-        return await body(self)
-
     def _ended(self, task: asyncio.Task[object]) -> None:
         if self.timer is not None:
             self.timer.cancel()
@@ -139,11 +138,21 @@ class Incarnation:
             return  # its done callback is on the way
         self.abandoned = True
         self.lane.append(Stop(final=True))  # should it ever come back to its mailbox, it ends there
-        frames = self.task.get_stack(limit=1)
-        where = f" at {frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else ""
         self.child.let_go(self)
-        self.child.note("abandoned", f"it swallowed its cancellation and is left behind{where}")
+        self.child.note("abandoned", f"it swallowed its cancellation and is left behind at {_where(self.task)}")
         self.child.ended(self, Killed(abandoned=True))
+
+
+def _where(task: asyncio.Task[object]) -> str:
+    """The line at which the actor's own code waits: the first one outside the kernel, down the chain of awaits."""
+    found = "an unknown place"
+    awaited: object = task.get_coro()
+    while isinstance(awaited, CoroutineType) and (frame := awaited.cr_frame) is not None:
+        found = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
+        if dirname(frame.f_code.co_filename) != dirname(__file__):
+            break
+        awaited = awaited.cr_await
+    return found
 
 
 def _exit_of(task: asyncio.Task[object]) -> Exit:

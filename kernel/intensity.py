@@ -25,9 +25,10 @@ class Backoff:
 
     def delay_s(self, failures: int, rng: random.Random) -> float:
         """The pause after the `failures`-th failure in a row (1 is the first)."""
-        full = self.cap
-        if failures < 64:  # beyond it the power would overflow long after the cap is reached
+        try:
             full = min(self.cap, self.initial * self.factor ** (failures - 1))
+        except OverflowError:
+            full = self.cap
         return full * rng.uniform(0.5, 1.0)
 
 

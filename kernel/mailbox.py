@@ -24,6 +24,7 @@ class Mailbox(Inbox):
 
     __slots__ = (
         "_limit",
+        "_now",
         "_system",
         "capacity",
         "closed",
@@ -49,6 +50,7 @@ class Mailbox(Inbox):
         self.crashed = 0
         self.skipped = 0  # asks nobody waited for any more
         self._limit = capacity  # 0 once closed, so that senders need one comparison only
+        self._now = system.now
         self._system = system
 
     # What senders use.
@@ -57,18 +59,18 @@ class Mailbox(Inbox):
         queue = self.queue
         if len(queue) >= self._limit:
             return False
-        queue.append((message, self._system.now(), None))
+        queue.append((message, self._now(), None))
         if self.waker is not None:
             self.wake()
         return True
 
     async def tell(self, message: object, timeout_s: float | None) -> None:
-        now = self._system.now()
+        now = self._now()
         if not self._take((message, now, None)):
             await self._room((message, now, None), inf if timeout_s is None else now + timeout_s)
 
     async def ask(self, message: object, timeout_s: float | None) -> object:
-        now = self._system.now()
+        now = self._now()
         chain = self._chain()
         future = self._system.loop.create_future()
         ask = Ask(self.path, future, chain, timeout_s or 0.0, inf if timeout_s is None else now + timeout_s)
@@ -135,13 +137,10 @@ class Mailbox(Inbox):
         if waker is not None and not waker.done():
             waker.set_result(None)
 
-    async def arrival(self) -> None:
-        """Wait until woken: something came, or the consumer's own lane did."""
+    def arrival(self) -> asyncio.Future[None]:
+        """To be awaited by the consumer, alone: done when something came, here or on the consumer's lane."""
         self.waker = self._system.loop.create_future()
-        try:
-            await self.waker
-        finally:
-            self.waker = None
+        return self.waker
 
     def admit(self) -> None:
         """Let senders in while there is room, in the order in which they came."""

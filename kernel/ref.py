@@ -13,16 +13,17 @@ R = TypeVar("R")
 class Ref:
     """Sends to the actor at `path`, from any coroutine on the node's event loop (not from other threads)."""
 
-    __slots__ = ("_inbox", "_transport", "path")
+    __slots__ = ("_inbox", "_offer", "_transport", "path")
 
     def __init__(self, path: str, transport: Transport) -> None:
         self.path = path
         self._transport = transport
         self._inbox: Inbox = transport.inbox(path)
+        self._offer = self._inbox.offer  # bound once: it is called for every message
 
     def try_tell(self, message: object) -> bool:
         """Send if there is room now; False when the mailbox is full or the actor has stopped (then a dead letter)."""
-        return self._inbox.offer(message) or self._offer_again(message)
+        return self._offer(message) or self._offer_again(message)
 
     async def tell(self, message: object, *, timeout: float | None = None) -> None:
         """Send, waiting for room in the order of the senders, for at most `timeout` seconds (default: no limit).
@@ -30,7 +31,7 @@ class Ref:
         Raises `MailboxFull` when the deadline passes first, or at once when an actor tells itself without room, and
         `ActorStopped` when the actor is gone for good. In both cases the message is never handled.
         """
-        if not self._inbox.offer(message):
+        if not self._offer(message):
             await self._open().tell(message, timeout)
 
     @overload
@@ -50,6 +51,7 @@ class Ref:
         # A child which was started anew under its old path has a new mailbox.
         if self._inbox.closed:
             self._inbox = self._transport.inbox(self.path)
+            self._offer = self._inbox.offer
         return self._inbox
 
     def _offer_again(self, message: object) -> bool:

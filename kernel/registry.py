@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .transport.port import Inbox
 
 if TYPE_CHECKING:
-    from .child import Child
+    from .children import Child
 
 
 class Registry:

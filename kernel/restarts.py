@@ -13,11 +13,12 @@ who else is. One that is not started again is let go, and takes the supervisor a
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Literal, get_args
 
 from .exits import Crashed, Exit, Killed
 
 Restart = Literal["permanent", "transient", "temporary"]
+RESTARTS: tuple[Restart, ...] = get_args(Restart)
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
 

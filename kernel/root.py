@@ -1,15 +1,20 @@
-"""The outermost supervisor's way in and out: it binds a tree to the body of an `async with`."""
+"""The outermost supervisor's way in and out: it binds a tree to the body of an `async with`.
+
+A tree that ends by itself cancels the task that entered, as `asyncio.timeout` does: once, and taken back on the way
+out. No cancel scope spans the body, since those must be left in the task that entered them and in order; a service
+may open a supervisor in one task and close it in another.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import anyio
 
-from .child import Child, ChildSpec
+from .child import ChildSpec
+from .children import Child
 from .clock import Clock, SystemClock
 from .exits import Crashed, Exit
 from .system import Observer, System
@@ -30,7 +35,9 @@ class Root:
         supervisor.install(self._seat)
         self._up: asyncio.Future[None] = self._system.loop.create_future()
         self._over: asyncio.Future[Exit] = self._system.loop.create_future()
-        self._scope = anyio.CancelScope()
+        self._host: asyncio.Task[object] | None = None  # runs the body
+        self._cancelling = 0  # how often the host was being cancelled when it entered
+        self._cancelled_host = False
         self._told_to_stop = False
 
     async def open(self) -> None:
@@ -44,18 +51,22 @@ class Root:
         if self._over.done():
             self._retire()
             self._raise_failure()
-        self._scope.__enter__()
+        self._host = asyncio.current_task()
+        if self._host is not None:
+            self._cancelling = self._host.cancelling()
+            if self._over.done():
+                self._cancel_host()
 
-    async def close(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        """Stop the tree; True when what the body raised is its own cancellation."""
-        try:
-            await self._end(None)
-        finally:
-            swallow = bool(self._scope.__exit__(kind, error, traceback))
+    async def close(self, error: BaseException | None) -> bool:
+        """Stop the tree; True when `error`, which the body raised, is the cancellation that came from here."""
+        await self._end(None)
+        is_ours = False
+        host = self._host
+        is_host = asyncio.current_task() is host
+        if self._cancelled_host and host is not None and is_host:
+            is_ours = host.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
         self._raise_failure()
-        return swallow
+        return is_ours
 
     async def stop(self, within_s: float | None) -> None:
         """Stop the tree; the body goes on."""
@@ -72,7 +83,12 @@ class Root:
             self._over.set_result(exit)
         self.changed()
         if not self._told_to_stop:
-            self._scope.cancel()
+            self._cancel_host()
+
+    def _cancel_host(self) -> None:
+        if self._host is not None and not self._host.done():
+            self._cancelled_host = True
+            self._host.cancel()
 
     async def _end(self, deadline: float | None) -> None:
         # The tree is this task's to stop whatever happens to it: so the wait is shielded. A second, native cancellation

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .child import Child
-from .errors import RestartIntensityExceeded
-from .exits import Crashed, Exit, Killed, Shutdown
+from .children import Child
+from .errors import RestartIntensityExceeded, describe
+from .exits import Crashed, Exit, Killed, Shutdown, crashed
 from .incarnation import Incarnation, Stop
 from .intensity import Backoff, Intensity
 from .restarts import Strategy, Verdict, judge
@@ -85,6 +85,8 @@ class Supervision:
             # Only an event loop which is being torn down does that.
             self._supervisor.kill_children()
             exit = Killed()
+        except Exception as error:
+            exit = crashed(error)  # a fault of ours: children are not left running for all that
         await self._stop_children(self._children.values(), final=final)
         return exit
 
@@ -100,6 +102,7 @@ class Supervision:
             if self._is_told_to_stop():
                 return
             child.launch()
+            self._supervisor.awaited = child
             while child.is_starting() and not self._is_told_to_stop():
                 await self._seat.mailbox.arrival()
             if in_order and child.exit is not None:
@@ -200,6 +203,7 @@ class Supervision:
                 child.stop(deadline if own.deadline is None else min(deadline, own.deadline), final=final)
                 if own.killed:
                     child.incarnation.kill()
+                self._supervisor.awaited = child
                 while child.exit is None:
                     await self._seat.mailbox.arrival()
             if child.incarnation is not None and child.exit is not None:
@@ -216,7 +220,7 @@ class Supervision:
 
 def _note_end(child: Child, exit: Exit) -> None:
     if isinstance(exit, Crashed):
-        child.note("crashed", str(exit), error=exit.error)
+        child.note("crashed", describe(exit.error), error=exit.error)
     elif isinstance(exit, Killed):
         child.note("killed", str(exit))
     else:

@@ -11,10 +11,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
-from .actor import body_of
-from .child import Child, ChildInfo, ChildSpec
+from .actor import live
+from .child import ChildInfo, ChildSpec
+from .children import Child
 from .clock import Clock
 from .errors import ActorCrashed, ActorStopped
 from .exits import Crashed, Exit
@@ -59,6 +60,7 @@ class Supervisor:
             raise ValueError(f"expected max_restarts >= 0 and within > 0, found {max_restarts!r} and {within!r}")
         self.children: dict[str, Child] = {}  # by id, left to right
         self.own_restarts = 0
+        self.awaited: Child | None = None  # whose next change the supervisor's own task waits for
         self._specs = tuple(children)
         self._policy = Policy(strategy, max_restarts, within, backoff)
         self._given = (clock, rng, observer)
@@ -151,9 +153,9 @@ class Supervisor:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> bool | None:
         assert self._root is not None
-        return await self._root.close(kind, error, traceback)
+        return await self._root.close(error)
 
     # As a part of its tree.
 
@@ -171,8 +173,10 @@ class Supervisor:
         """A child is ready, or ended with somebody else attending to it."""
         if child is self._seat and self._root is not None:
             self._root.changed()
-        else:
-            self._place().mailbox.wake()
+            return
+        seat = self._place()
+        if self.awaited is child or (seat.incarnation is not None and not seat.incarnation.ready):
+            seat.mailbox.wake()
 
     def child_ended(self, child: Child, incarnation: Incarnation, exit: Exit) -> None:
         """A child's incarnation ended."""
@@ -232,13 +236,12 @@ class Supervisor:
         nested: Supervisor | None = None
         body: Body
         if isinstance(spec.factory, type) and issubclass(spec.factory, Supervisor):
-            factory: Callable[..., Supervisor] = spec.factory
-            nested = factory(*spec.args, **spec.kwargs)
+            nested = cast("Callable[..., Supervisor]", spec.factory)(*spec.args, **spec.kwargs)
             if any(given is not None for given in nested._given):
                 raise ValueError(f"{path!r}: clock, rng and observer belong to the outermost supervisor")
             body = nested.live
         else:
-            body = body_of(spec.factory, spec.args, dict(spec.kwargs))
+            body = live
         child = Child(spec, path, seat.system, self, body, nested, is_added=is_added)
         self.children[spec.id] = child
         if nested is not None:

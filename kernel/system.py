@@ -57,7 +57,7 @@ class System:
     def __init__(self, clock: Clock, rng: random.Random, observer: Observer | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = clock
-        self.now = clock.monotonic
+        self.now = clock.monotonic_reader()
         self.rng = rng
         self.letters = DeadLetters()
         self.deadlines = Deadlines(clock)

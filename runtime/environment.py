@@ -29,9 +29,14 @@ class Environment:
 _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Environment] = WeakKeyDictionary()
 
 
+def machine_environment() -> Environment:
+    """The machine's own."""
+    return Environment(SystemClock(), random.Random(), os.urandom)
+
+
 def environment_here() -> Environment:
     """The simulation's, on its event loop; on any other, the machine's own."""
-    return _of_loop.get(asyncio.get_running_loop()) or Environment(SystemClock(), random.Random(), os.urandom)
+    return _of_loop.get(asyncio.get_running_loop()) or machine_environment()
 
 
 @contextmanager

@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from .. import __version__
 from ..actors.names import validate_queue
 from ..actors.node import NodeParts
+from ..actors.node_log import NodeLog
 from ..kernel.codec import encode
 from ..kernel.ref import Ref
 from ..kernel.supervisor import Supervisor
@@ -25,6 +23,7 @@ from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
 from .tree import queue_specs, tree
+from .version import VERSION
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -45,7 +44,7 @@ class Node:
             boot_id=environment.entropy(16),
             clock=environment.clock,
             rng=environment.rng,
-            log=structlog.get_logger("callboard.node"),
+            log=NodeLog("callboard.node"),
             definitions=Definitions(runtime),
             lease_s=settings.lease_s,
             max_crashes=settings.max_crashes,
@@ -156,12 +155,19 @@ class Node:
             }
         )
 
+    def _let_go_of(self, queue: str) -> None:
+        """Forget leases that a parked queue still had: the heartbeat finds and hands back what nobody here knows."""
+        for job_id, claim_token in self.parts.in_flight.of_queue(queue):
+            self.parts.in_flight.release(job_id, claim_token)
+
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
         return tree(
-            self.parts, self.store, self.health, self._runtime.settings, __version__, queues=queues, report=self.report
+            self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, report=self.report
         )
 
     def _observe(self, event: ChildEvent) -> None:
+        if event.kind == "parked" and event.path.startswith("queues/"):
+            self._let_go_of(event.path.split("/")[1])
         level = _LEVELS.get(event.kind, "info")
         getattr(self.parts.log, level)(
             event.text, actor=event.path, happened=event.kind, exc_info=event.error if event.kind == "crashed" else None

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..kernel.errors import CallboardError
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 T = TypeVar("T")
-
-OPEN_S = 60.0
 
 
 class WrongThread(CallboardError, RuntimeError):
@@ -31,7 +30,7 @@ class Portal:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._lock = threading.Lock()
-        self._own: asyncio.AbstractEventLoop | None = None
+        self._own: _OwnLoop | None = None
 
     def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The coroutine's value. Raises what it raises, and `WrongThread`."""
@@ -43,25 +42,47 @@ class Portal:
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            node = self._runtime._node
-            if node is not None:
-                return node.loop
-            self._own = asyncio.new_event_loop()
-            thread = threading.Thread(target=self._serve, args=(self._own,), name="callboard portal", daemon=True)
-            thread.start()
-            asyncio.run_coroutine_threadsafe(self._runtime.__aenter__(), self._own).result(OPEN_S)
-            atexit.register(self.close)
-            return self._own
-
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
-        loop.close()
+            loop = self._runtime.loop
+            if loop is None:
+                self._own = _OwnLoop(self._runtime)
+                atexit.register(self.close)
+                loop = self._own.loop
+            return loop
 
     def close(self) -> None:
         """Close the loop made here, if one was."""
-        own, self._own = self._own, None
-        if own is not None and own.is_running():
+        with self._lock:
+            own, self._own = self._own, None
+        if own is not None:
             atexit.unregister(self.close)
-            asyncio.run_coroutine_threadsafe(self._runtime.__aexit__(None, None, None), own).result(OPEN_S)
-            own.call_soon_threadsafe(own.stop)
+            own.close()
+
+
+class _OwnLoop:
+    """The runtime, open on a loop in a daemon thread until `close`. Raises what opening it raises."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._opened: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._serve, name="callboard portal", daemon=True)
+        self._thread.start()
+        self.loop = self._opened.result()
+
+    def _serve(self) -> None:
+        asyncio.run(self._live())
+
+    async def _live(self) -> None:
+        self._end = asyncio.Event()
+        try:
+            async with self._runtime:
+                self._opened.set_result(asyncio.get_running_loop())
+                await self._end.wait()
+        except BaseException as error:
+            if self._opened.done():
+                raise
+            self._opened.set_exception(error)
+
+    def close(self) -> None:
+        """Close the runtime and end the thread."""
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()

@@ -61,7 +61,6 @@ class Runtime(Registry):
         self._environment = environment  # None: that of the event loop on which it is opened
         self._node: Node | None = None
         self._users = 0  # nested `async with` blocks
-        self._opening = None
         self._portal: Portal | None = None
         self.join(self)
 
@@ -74,6 +73,11 @@ class Runtime(Registry):
     def is_open(self) -> bool:
         """True within `async with`."""
         return self._node is not None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop on which it is open, or None."""
+        return None if self._node is None else self._node.loop
 
     @property
     def node(self) -> Node:
@@ -197,6 +201,11 @@ class Runtime(Registry):
         if self._portal is None:
             self._portal = Portal(self)
         return self._portal.call(make)
+
+    def close_sync(self) -> None:
+        """Let go of what `enqueue_sync` and its like opened; called at exit if nobody calls it before."""
+        if self._portal is not None:
+            self._portal.close()
 
     # Looking and acting.
 

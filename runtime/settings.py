@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Never, TypeAlias
+from typing import Never
 
+from ..kernel.durations import Duration, InvalidDuration, seconds
 from ..kernel.errors import CallboardError
-
-Duration: TypeAlias = float | timedelta | str  # seconds, a timedelta, or text such as "30s"
 
 ENVIRONMENT_PREFIX = "CALLBOARD_"
 _NOT_SETTINGS = ("STORE", "CONFIG")  # variables with this prefix that name other things
@@ -47,7 +47,7 @@ class Settings:
     retention_s: float  # how long ended jobs are kept; default 24 h
     slots: int  # jobs that a queue runs at once on a node, where nothing else is said; default 10
     poll_s: float  # the longest a dispatcher goes without looking, should a wake-up be lost; default 1 s
-    disk_reserve_bytes: int  # free room below which enqueue is refused; default 16 MB
+    disk_reserve_bytes: int  # free room below which enqueue is refused; default 16 MiB
     given: frozenset[str] = field(repr=False, compare=False)  # names that the call set itself
 
     def __init__(
@@ -120,18 +120,14 @@ class _Spec:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            unit = _SECONDS.get(value.strip()[-1:])
-            number = value.strip()[:-1] if unit else ""
-            if unit and number.replace(".", "", 1).isdecimal():
-                return float(number) * unit
+        with suppress(ValueError):
+            return float(value)  # variables and command options are text, where seconds may stand without a unit
+    if isinstance(value, str | timedelta):
+        with suppress(InvalidDuration):
+            return seconds(value)
     raise ValueError('a duration such as "30s", "5m", "1h" or a number of seconds')
 
 
@@ -149,10 +145,9 @@ def _bytes(value: object) -> int:
             return int(number) * _BYTES[unit]
     elif isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise ValueError('a size such as "16MB" or a number of bytes')
+    raise ValueError('a size such as "16MiB" or a number of bytes')
 
 
-_SECONDS: Mapping[str, float] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES: Mapping[str, int] = {
     "": 1,
     "B": 1,
@@ -171,19 +166,15 @@ _SPECS: Mapping[str, _Spec] = {
     "retention": _Spec("retention_s", _seconds, _DAY, 0.0, 3650 * _DAY),
     "slots": _Spec("slots", _count, 10, 1, 10_000),
     "poll": _Spec("poll_s", _seconds, 1.0, 0.01, 60.0),
-    "disk_reserve": _Spec("disk_reserve_bytes", _bytes, 16_000_000, 0, 2**50),
+    "disk_reserve": _Spec("disk_reserve_bytes", _bytes, 16 * 1024 * 1024, 0, 2**50),
 }
 
 
 def _compose(settings: Settings, values: Mapping[str, float | int], given: frozenset[str], problems: list[str]) -> None:
-    whole = {name: values.get(name, spec.default) for name, spec in _SPECS.items()}
-    if not problems and whole["poll"] > whole["lease"]:
-        # A node that looks more rarely than leases end would leave expired jobs lying.
-        problems.append(f"poll: expected at most the lease, {whole['lease']:g} s, found {whole['poll']:g} s")
     if problems:
         raise InvalidSettings(problems)
     for name, spec in _SPECS.items():
-        object.__setattr__(settings, spec.attribute, whole[name])
+        object.__setattr__(settings, spec.attribute, values.get(name, spec.default))
     object.__setattr__(settings, "given", given)
 
 

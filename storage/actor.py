@@ -29,8 +29,8 @@ from ..kernel.envelope import Failure
 from ..kernel.ref import Ref
 from . import messages as m
 from .errors import StorageError, Unavailable
+from .hints import hints_of
 from .ports.store import Store
-from .records import CancelAnswer, Wakeup
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
@@ -69,7 +69,9 @@ class StorageActor(Actor):
             answers = [await self._commit_one(messages[0])]
         else:
             answers = await self._commit_all(messages)
-        self._tell(messages, answers)
+        told = hints_of(messages, answers)
+        if told:
+            self._commits.try_tell(m.Committed(told))
         return answers
 
     async def _commit_one(self, message: Any) -> Any:
@@ -169,36 +171,7 @@ class StorageActor(Actor):
                 self._health.unavailable_since = None
                 return answer
 
-    def _tell(self, messages: Sequence[Any], answers: list[Any]) -> None:
-        told = m.Committed()
-        for message, answer in zip(messages, answers, strict=True):
-            if type(answer) is not Failure:
-                _note(told, message, answer)
-        if told.wakeups:
-            self._commits.try_tell(told)
-
 
 _BATCHED = frozenset(
     {m.InsertJobs, m.ClaimJobs, m.FinishJobs, m.RetryJobs, m.SnoozeJobs, m.HandBackJobs, m.ReviveJobs, m.DeleteJobs}
 )
-
-
-def _note(told: m.Committed, message: Any, answer: Any) -> None:
-    """Add to `told` what one answered message changed for others."""
-    verb = type(message)
-    if verb is m.FinishJobs:
-        told.wakeups.update([Wakeup("finished", queue) for queue in {end.queue for end in message.items}])
-    elif verb in (m.InsertJobs, m.RetryJobs, m.SnoozeJobs, m.HandBackJobs):
-        told.wakeups.update([Wakeup("work", queue) for queue in {item.queue for item in message.items}])
-    elif verb is m.RescueJobs:
-        told.wakeups.update(Wakeup("finished" if job.state.is_terminal else "work", job.queue) for job in answer)
-    elif verb is m.CancelJobs and answer:
-        told.wakeups.add(Wakeup("finished" if CancelAnswer.CANCELLED in answer else "control", ""))
-        if CancelAnswer.REQUESTED in answer:
-            told.wakeups.add(Wakeup("control", ""))
-    elif verb is m.ReviveJobs:
-        told.wakeups.add(Wakeup("work", ""))
-    elif verb is m.PauseQueues:
-        told.wakeups.update(Wakeup("control", queue) for queue in message.queues)
-    elif verb is m.ResumeQueues:
-        told.wakeups.update(Wakeup("work", queue) for queue in message.queues)

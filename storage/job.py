@@ -38,12 +38,12 @@ class JobState(StrEnum):
         """The state kept under `code`; ValueError for a code that nobody wrote."""
         try:
             return _STATES[code]
-        except (IndexError, TypeError):
+        except (KeyError, TypeError):
             raise ValueError(f"{code!r} is no job state: expected 0 to {len(_STATES) - 1}") from None
 
 
-_STATES: tuple[JobState, ...] = tuple(JobState)
-_CODES: Mapping[JobState, int] = {state: code for code, state in enumerate(_STATES)}
+_STATES: Mapping[int, JobState] = dict(enumerate(JobState))
+_CODES: Mapping[JobState, int] = {state: code for code, state in _STATES.items()}
 
 WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
 TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.DISCARDED})

@@ -66,7 +66,7 @@ def missing(schema: Schema, known: Sequence[Migration], *, store: str, migrate: 
     needed = [migration for migration in known if migration.number > schema.version]
     if needed and not migrate:
         found = f"schema {schema.version}" if schema.version else "no schema"
-        raise MigrationNeeded(f"{store} has {found}, this code expects {newest}: run `callboard migrate` first")
+        raise MigrationNeeded(f"{store} has {found}, this code expects {newest}: `callboard run` brings it up to date")
     return needed
 
 

@@ -29,7 +29,9 @@ class Statement:
         self._texts: dict[int, str] = {}
 
     def rows(self, count: int) -> str:
-        """The statement with its marked part written `count` times."""
+        """The statement with its marked part written `count` times; ValueError when it has none."""
+        if not self._row:
+            raise ValueError(f"no {_EACH} part in: {self.text}")
         text = self._texts.get(count)
         if text is None:
             text = self._texts[count] = self._head + ", ".join([self._row.strip()] * count) + self._tail

@@ -17,7 +17,10 @@ _EXPECTED = "expected memory://, sqlite:///relative.db or sqlite:////absolute.db
 
 def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
     """The store that `url` names, not opened yet. Raises `InvalidStore` for a URL that names none."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as exc:  # an opened bracket, say
+        raise InvalidStore(f"store URL {url!r} is malformed ({exc}): {_EXPECTED}") from None
     if parts.scheme == "memory":
         if parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
             raise InvalidStore(f"store URL {url!r}: memory:// takes nothing after it")
@@ -33,7 +36,7 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
         if parts.query or parts.fragment:
             raise InvalidStore(f"store URL {url!r}: a SQLite URL takes no options; {_EXPECTED}")
         path = unquote(parts.path).removeprefix("/")
-        if not path:
+        if not path or "\0" in path:
             raise InvalidStore(f"store URL {url!r} names no file: {_EXPECTED}")
         from .sqlite.driver import SqliteStore
 

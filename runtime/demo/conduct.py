@@ -72,7 +72,7 @@ async def conduct(plan: Plan, screen: Screen, clock: Clock) -> Outcome:
             raise NotShared(plan.store_url)
         since = clock.monotonic()
         done_before = await _enqueue(runtime, plan.workload, screen)
-        done = await _work(runtime, plan, screen, clock, done_before)
+        done = await _work(runtime, plan, screen, clock)
         report = await _report(runtime, plan.workload)
         return await _sum_up(runtime, plan.workload, report, done - done_before, clock.monotonic() - since)
 
@@ -89,23 +89,20 @@ async def _enqueue(runtime: Runtime, workload: Workload, screen: Screen) -> int:
     return done
 
 
-async def _work(runtime: Runtime, plan: Plan, screen: Screen, clock: Clock, done_before: int) -> int:
+async def _work(runtime: Runtime, plan: Plan, screen: Screen, clock: Clock) -> int:
     """Keep the nodes going until every job has ended; how many files are done then."""
     total = len(plan.workload.paths)
     crew = Crew(size=NODES, store=plan.store_url, queue=plan.workload.queue, slots=SLOTS, folder=plan.folder)
     kills = 1 if plan.kill else 0
     stop = asyncio.Event()
-    done = done_before
     with handle_signals(drain=stop.set, interrupt=crew.interrupt):
         try:
-            while True:
+            while not stop.is_set():
                 counts = await runtime.counts(plan.workload.queue)
                 done = _ended(counts, total)
                 screen.progress(done, total, len(crew.ready))
                 if not _unfinished(counts):
                     return done
-                if stop.is_set():
-                    raise Interrupted(done, total)
                 if kills and done * 2 >= total and (killed := crew.kill_one()):
                     kills -= 1
                     screen.say(f"killed node {killed.number} (SIGKILL, pid {killed.pid}); another takes its place")
@@ -113,6 +110,7 @@ async def _work(runtime: Runtime, plan: Plan, screen: Screen, clock: Clock, done
                 await clock.sleep(LOOK_EVERY_S)
         finally:
             await asyncio.to_thread(crew.stop, STOP_WITHIN_S)
+    raise Interrupted(_ended(await runtime.counts(plan.workload.queue), total), total)  # what ran came to its end
 
 
 async def _report(runtime: Runtime, workload: Workload) -> Report:

@@ -11,11 +11,6 @@ from pathlib import PurePosixPath
 # What `ast.parse` raises for text that is no Python: another attempt would end the same way.
 UNPARSABLE = (SyntaxError, UnicodeDecodeError, ValueError, RecursionError, MemoryError)
 
-# CPython counts the depth of a tree under construction once for the whole interpreter: two threads that parse at a
-# time make each other fail, with SystemError (python/cpython#106905) or with RecursionError, which would look like the
-# file's own fault. Parsing holds the GIL anyway, so taking turns costs nothing.
-_parsing = threading.Lock()
-
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
@@ -31,8 +26,7 @@ class IndexedFile:
 
 def index_source(source: bytes, path: str) -> IndexedFile:
     """The figures of a source text. Raises one of `UNPARSABLE` if this Python cannot parse it."""
-    with _parsing:
-        tree = ast.parse(source, filename=path)
+    tree = _parse(source, path)
     functions = classes = imports = 0
     modules: set[str] = set()
     for statement in _statements(tree):
@@ -48,6 +42,23 @@ def index_source(source: bytes, path: str) -> IndexedFile:
                 imports += 1
                 modules.add(_imported_from(statement, path))
     return IndexedFile(path, _code_lines(source), functions, classes, imports, sorted(modules))
+
+
+# CPython counts the depth of a tree under construction once for the whole interpreter, so threads that parse at once
+# make each other fail with SystemError (python/cpython#106905). Our own take turns, which costs nothing, since parsing
+# holds the GIL; but whoever formats a traceback parses too.
+_parsing = threading.Lock()
+_PARSE_TRIES = 5
+
+
+def _parse(source: bytes, path: str) -> ast.Module:
+    with _parsing:
+        for _ in range(_PARSE_TRIES - 1):
+            try:
+                return ast.parse(source, filename=path)
+            except SystemError:
+                continue
+        return ast.parse(source, filename=path)
 
 
 def _code_lines(source: bytes) -> int:

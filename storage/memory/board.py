@@ -46,7 +46,7 @@ class Queue:
         record.state = state
         self.counts[state] += 1
         if state == AVAILABLE:
-            self.ready[record.new.priority].push(record.vtime, record)
+            self.ready[record.priority].push(record.vtime, record)
         else:
             self.due.push(record.run_at, record)
 
@@ -91,9 +91,9 @@ class Board:
 
     def release(self, record: Record) -> Queue:
         """Take a lease off; the caller says at once where the job goes."""
-        del self.running[record.new.id]
+        del self.running[record.id]
         record.cancel_requested = False
-        queue = self.queues[record.new.queue]
+        queue = self.queues[record.queue]
         queue.counts[EXECUTING] -= 1
         return queue
 
@@ -108,6 +108,6 @@ class Board:
         """Take a job that waits or has ended out of its line and its counter."""
         if record.line is not None:
             record.line.discard(record)
-        queue = self.queues[record.new.queue]
+        queue = self.queues[record.queue]
         queue.counts[record.state] -= 1
         return queue

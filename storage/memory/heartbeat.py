@@ -38,7 +38,7 @@ class MemoryHeartbeat(HeartbeatStore):
                     cancel_requested.append(beat.id)
             named = {beat.id for beat in beats}
             orphans = [
-                Orphan(job_id, record.claim_token, record.new.queue)
+                Orphan(job_id, record.claim_token, record.queue)
                 for job_id, record in board.running.items()
                 if record.boot_id == boot_id and job_id not in named
             ]

@@ -146,7 +146,7 @@ class MemoryJobs(JobStore):
                     board.end(board.release(record), record, FAILED, now)
                 else:
                     self._put_back(record, AVAILABLE, record.run_at, now)
-                rescued.append(Rescued(record.new.id, record.new.queue, STATES[record.state]))
+                rescued.append(Rescued(record.id, record.queue, STATES[record.state]))
         return rescued
 
     async def cancel(self, job_ids: Sequence[bytes], *, reason: str) -> list[CancelAnswer]:
@@ -171,7 +171,7 @@ class MemoryJobs(JobStore):
                 record = board.done.pop() if finished_at is not None and finished_at < finished_before else None
                 if record is None:
                     break
-                del board.records[record.new.id]
+                del board.records[record.id]
                 board.take_out(record)
                 removed += 1
         return removed
@@ -213,19 +213,18 @@ class MemoryJobs(JobStore):
         record.boot_id = boot_id
         record.lease_until = lease_until
         record.started_at = now
-        new = record.new
-        self._board.running[new.id] = record
+        self._board.running[record.id] = record
         return Claimed(
-            new.id,
-            new.name,
-            new.queue,
-            new.payload,
-            new.priority,
+            record.id,
+            record.name,
+            record.queue,
+            record.payload,
+            record.priority,
             record.attempt,
             record.claim_token,
             record.crashes,
             record.inserted_at,
-            new.timeout_ms,
+            record.timeout_ms,
         )
 
     def _put_back(self, record: Record, state: int, run_at: int, now: int) -> None:
@@ -265,9 +264,7 @@ class MemoryJobs(JobStore):
             old.attempt = old.crashes = 0
             old.boot_id = old.progress = old.started_at = None
             return True
-        record = Record(old.new, AVAILABLE, now, old.inserted_at)
-        record.claim_token = old.claim_token
-        record.failures = old.failures
+        record = old.revived(now)
         board.take_out(old).add(record, AVAILABLE)
         board.records[job_id] = record
         return True
@@ -287,7 +284,7 @@ class MemoryJobs(JobStore):
         if board.is_by_id:
             return _matching(wanted, reversed(board.records.values()), before)
         found = _matching(wanted, board.records.values(), before)
-        return heapq.nlargest(limit, found, key=lambda record: record.new.id)
+        return heapq.nlargest(limit, found, key=lambda record: record.id)
 
 
 def lease_now(clock: Clock) -> int:
@@ -309,12 +306,11 @@ def _take(queue: Queue, limit: int) -> Iterator[Record]:
 def _matching(wanted: JobFilter, records: Iterable[Record], before: bytes | None = None) -> Iterator[Record]:
     codes = {state.code for state in wanted.states or JobState}
     for record in records:
-        new = record.new
         if (
             record.state in codes
-            and (wanted.queue is None or new.queue == wanted.queue)
-            and (wanted.name is None or new.name == wanted.name)
-            and (before is None or new.id < before)
+            and (wanted.queue is None or record.queue == wanted.queue)
+            and (wanted.name is None or record.name == wanted.name)
+            and (before is None or record.id < before)
         ):
             yield record
 

@@ -20,7 +20,9 @@ STATES: tuple[JobState, ...] = tuple(JobState.of_code(code) for code in range(le
 
 
 class Record:
-    """A job and where it waits. The fields are those of `Job`."""
+    """A job and where it waits. The fields are those of `Job`, and flat: whatever the garbage collector has to visit
+    besides the record itself makes inserts slower, since it visits all of a million waiting jobs now and then.
+    """
 
     __slots__ = (
         "attempt",
@@ -30,21 +32,27 @@ class Record:
         "crashes",
         "failures",
         "finished_at",
+        "id",
         "inserted_at",
+        "key",
         "lease_until",
         "line",
-        "new",
+        "name",
+        "payload",
+        "priority",
         "progress",
+        "queue",
         "reason",
         "result",
         "run_at",
         "started_at",
         "state",
+        "timeout_ms",
         "vtime",
     )
 
     def __init__(self, new: NewJob, state: int, run_at: int, inserted_at: int) -> None:
-        self.new = new
+        self.id, self.name, self.queue, self.payload, self.priority, _, self.timeout_ms = new
         self.state = state
         self.run_at = run_at
         self.inserted_at = inserted_at
@@ -61,28 +69,36 @@ class Record:
         self.reason: str | None = None
         self.progress: bytes | None = None
         self.failures: list[Failure] | None = None
-        self.line: Line | None = None
+        self.line: Line | None = None  # where it waits
+        self.key = 0  # its place there
 
     def __lt__(self, other: Record) -> bool:
-        # A line may hold a dead entry and a live one of the same job and key; their order does not matter.
+        # A heap may hold a dead entry and a live one of the same job and key; their order does not matter.
         return False
 
+    def revived(self, now: int) -> Record:
+        """The same job as a new record, from the start and available at `now`."""
+        new = NewJob(self.id, self.name, self.queue, self.payload, self.priority, None, self.timeout_ms)
+        record = Record(new, AVAILABLE, now, self.inserted_at)
+        record.claim_token = self.claim_token
+        record.failures = self.failures
+        return record
+
     def as_job(self) -> Job:
-        new = self.new
         return Job(
-            id=new.id,
-            name=new.name,
-            queue=new.queue,
+            id=self.id,
+            name=self.name,
+            queue=self.queue,
             state=STATES[self.state],
-            priority=new.priority,
+            priority=self.priority,
             vtime=self.vtime,
             run_at=self.run_at,
             inserted_at=self.inserted_at,
             attempt=self.attempt,
             claim_token=self.claim_token,
             crashes=self.crashes,
-            payload=new.payload,
-            timeout_ms=new.timeout_ms,
+            payload=self.payload,
+            timeout_ms=self.timeout_ms,
             boot_id=self.boot_id,
             lease_until=self.lease_until if self.state == EXECUTING else None,
             started_at=self.started_at,
@@ -94,7 +110,7 @@ class Record:
         )
 
 
-Entry = tuple[int, bytes, Record]
+Late = tuple[int, bytes, Record]
 
 
 class Line:
@@ -106,65 +122,73 @@ class Line:
     the same line, or the dead entry would mean it again: `revive` makes a new one.
     """
 
-    __slots__ = ("_dead", "_late", "_ordered")
+    __slots__ = ("_dead", "_last_id", "_last_key", "_late", "_ordered")
 
     def __init__(self) -> None:
-        self._ordered: deque[Entry] = deque()
-        self._late: list[Entry] = []
+        self._ordered: deque[Record] = deque()
+        self._last_key = 0  # of the deque's end; kept apart, since the record there may be dead and elsewhere by now
+        self._last_id = b""
+        self._late: list[Late] = []
         self._dead = 0
 
     def __len__(self) -> int:
-        return len(self._ordered) + len(self._late) - self._dead
+        return self.held() - self._dead
+
+    def held(self) -> int:
+        """Entries kept, the dead ones too."""
+        return len(self._ordered) + len(self._late)
 
     def push(self, key: int, record: Record) -> None:
         record.line = self
-        job_id = record.new.id
-        ordered = self._ordered
-        if ordered:
-            last = ordered[-1]
-            if key < last[0] or (key == last[0] and job_id < last[1]):
-                heappush(self._late, (key, job_id, record))
-                return
-        ordered.append((key, job_id, record))
+        record.key = key
+        job_id = record.id
+        if self._ordered and (key < self._last_key or (key == self._last_key and job_id < self._last_id)):
+            heappush(self._late, (key, job_id, record))
+            return
+        self._last_key = key
+        self._last_id = job_id
+        self._ordered.append(record)
 
     def pop(self) -> Record | None:
         """The first record, out of the line; None when nobody waits."""
-        ordered, late = self._ordered, self._late
-        while True:
-            if late and not (ordered and ordered[0] < late[0]):
-                record = heappop(late)[2]
-            elif ordered:
-                record = ordered.popleft()[2]
-            else:
-                return None
-            if record.line is self:
-                record.line = None
-                return record
-            self._dead -= 1
+        record = self._first()
+        if record is None:
+            return None
+        if self._late and self._late[0][2] is record:
+            heappop(self._late)
+        else:
+            self._ordered.popleft()
+        record.line = None
+        return record
 
     def first_key(self) -> int | None:
         """The key of the first record, or None when nobody waits."""
-        ordered, late = self._ordered, self._late
-        while ordered and ordered[0][2].line is not self:
-            ordered.popleft()
-            self._dead -= 1
-        while late and late[0][2].line is not self:
-            heappop(late)
-            self._dead -= 1
-        if late and not (ordered and ordered[0] < late[0]):
-            return late[0][0]
-        return ordered[0][0] if ordered else None
+        record = self._first()
+        return None if record is None else record.key
 
     def discard(self, record: Record) -> None:
         """Take a record that waits here out of the line, wherever it stands."""
         record.line = None
         self._dead += 1
-        held = len(self._ordered) + len(self._late)
+        held = self.held()
         if held <= 64 or self._dead * 2 > held:
             self._sweep()
 
+    def _first(self) -> Record | None:
+        """The first record, left where it is; dead entries before it are dropped."""
+        ordered, late = self._ordered, self._late
+        while ordered and ordered[0].line is not self:
+            ordered.popleft()
+            self._dead -= 1
+        while late and late[0][2].line is not self:
+            heappop(late)
+            self._dead -= 1
+        if late and not (ordered and (ordered[0].key, ordered[0].id) < late[0][:2]):
+            return late[0][2]
+        return ordered[0] if ordered else None
+
     def _sweep(self) -> None:
-        self._ordered = deque(entry for entry in self._ordered if entry[2].line is self)
+        self._ordered = deque(record for record in self._ordered if record.line is self)
         self._late = [entry for entry in self._late if entry[2].line is self]
         heapify(self._late)
         self._dead = 0

@@ -60,6 +60,11 @@ class Opened:
             self.connection.close()
             self.connection = connect(self.path)
 
+    def fold_log(self) -> None:
+        """Move the log's pages into the file, most of which have their place there, and cut the log."""
+        with contextlib.suppress(sqlite3.Error):  # then the next write fails as the last one did
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Let go of everything; the last process to do so folds the log into the file."""
         self.connection.close()
@@ -77,7 +82,8 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
     Raises `InvalidStore`, `Corrupt`, `MigrationNeeded` or `Unavailable`; the file is then as it was, and none was made.
     """
     was_checked = refuse_unusable(path, host, migrate=migrate)
-    connection = connect(path)
+    # While it is being opened a connection waits as SQLite does; afterwards `Turns` does the waiting.
+    connection = connect(path, wait_s=lock_timeout_s)
     turns: Turns | None = None
     try:
         _make_ours(connection, path, lock_timeout_s)
@@ -86,6 +92,7 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
         os.makedirs(side_folder(path), exist_ok=True)
         turns = Turns(os.path.join(side_folder(path), "turn"), path=path, limit_s=lock_timeout_s)
         _bring_up_to_date(connection, turns, path, migrate=migrate, boot=host.boot_id(clock))
+        connection.execute("PRAGMA busy_timeout = 0")
         # The log's file is there since the first reading, and stays while a connection is open.
         return Opened(connection, turns, path, {name: _identity(name) for name in (path, f"{path}-wal")})
     except BaseException as error:
@@ -97,10 +104,10 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
         raise
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """A connection with the settings that every writer of a store needs."""
+def connect(path: str, *, wait_s: float = 0) -> sqlite3.Connection:
+    """A connection with the settings that every writer of a store needs; each lock is waited for `wait_s`."""
     connection = sqlite3.connect(
-        uri(path, "rwc"), uri=True, timeout=0, isolation_level=None, cached_statements=_CACHED_STATEMENTS
+        uri(path, "rwc"), uri=True, timeout=wait_s, isolation_level=None, cached_statements=_CACHED_STATEMENTS
     )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_size_limit = 67108864")

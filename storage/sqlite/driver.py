@@ -1,6 +1,6 @@
 """The store in a SQLite file: several processes on one machine, durable commits, nothing else to install.
 
-    caller -> jobs.py -> writer.py (one thread, one transaction for all that waits) -> inserts, claims, ends, leases, ...
+    caller -> jobs.py -> writer.py (one thread, one transaction for all that waits) -> inserts, claims, ends, ...
     reader -> jobs.py -> reader.py (aiosqlite, a snapshot for each statement)
 
 `connection.py` opens a file or refuses it, `turns.py` shares the write lock between processes, `wakeups.py` wakes them.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 
 from ..records import Finding
 from ..statements import Statement
-from .host import Host
+from .host import Host, file_size
 from .reader import Reader
 from .turns import LockWaits
 
@@ -24,7 +23,7 @@ async def examine(reader: Reader, host: Host, path: str, reserve_bytes: int, loc
     [[mode]] = await reader.all(_MODE)
     damage = [str(found) for [found] in await reader.all(_CHECK)]
     left = host.room_bytes(path)
-    log = os.path.getsize(f"{path}-wal") if os.path.exists(f"{path}-wal") else 0
+    log = file_size(f"{path}-wal")
     return [
         Finding("ok", "sqlite", f"SQLite {sqlite3.sqlite_version}, schema {meta['schema_version']}"),
         Finding(*_durability(mode)),

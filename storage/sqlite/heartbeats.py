@@ -1,7 +1,7 @@
 """The heartbeat's handle: it hands its beats to the writer, at the front of what waits, from its own event loop.
 
-It shares the writer's connection on purpose. A second connection would stand in line for the file's lock against its own
-process; here a beat waits at most for the one transaction that is under way, which is bounded.
+It shares the writer's connection on purpose. A second connection would stand in line for the file's lock against its
+own process; here a beat waits at most for the one transaction that is under way, which is bounded.
 """
 
 from __future__ import annotations

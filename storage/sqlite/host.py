@@ -51,7 +51,7 @@ class Host:
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         if limit == resource.RLIM_INFINITY:
             return room
-        return min(room, limit - max(_size(path), _size(f"{path}-wal")))
+        return min(room, limit - max(file_size(path), file_size(f"{path}-wal")))
 
     def file_system(self, path: str) -> str:
         """The type of the file system that holds `path`; empty where the machine does not say."""
@@ -73,7 +73,8 @@ def file_system_of(path: str, mounts: str) -> str:
     return kind
 
 
-def _size(path: str) -> int:
+def file_size(path: str) -> int:
+    """Its bytes; 0 for a file that is not there."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""The port of jobs on SQLite: writing verbs go to the writer and return its bare futures, reading goes to the reader."""
+"""The port of jobs on SQLite: writing verbs return bare futures of the writer, reading goes to the reader."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Thread
 from typing import Any
 
 import aiosqlite
@@ -28,9 +29,14 @@ class Reader:
 
     async def open(self) -> None:
         """Connect."""
-        connection = await aiosqlite.connect(
+        connecting = aiosqlite.connect(
             uri(self._path, "rw"), uri=True, timeout=_BUSY_S, isolation_level=None, cached_statements=64
         )
+        # A process that fails before it closes its store must be able to end.
+        thread = getattr(connecting, "_thread", connecting)
+        if isinstance(thread, Thread):
+            thread.daemon = True
+        connection = await connecting
         await connection.execute("PRAGMA query_only = ON")
         self._connection = connection
 

@@ -18,7 +18,8 @@ from .host import NETWORK_FILE_SYSTEMS, Host
 
 APPLICATION_ID = 0x43414C42  # "CALB", in the header of every file of ours (SQLite docs, PRAGMA application_id)
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, and UPDATE FROM without the bugs of its first release
-_CHECK_LIMIT_S = 2.0  # of quick_check at open; a larger file is checked as far as that goes
+_SMALLEST = 512  # bytes of the smallest page
+_CHECK_LIMIT_S = 0.5  # of quick_check at open; a larger file is checked as far as that goes
 
 
 def refuse_unusable(path: str, host: Host, *, migrate: bool) -> bool:
@@ -68,9 +69,13 @@ def _check_content(path: str, *, migrate: bool) -> bool:
     """Look at a file without locking it and without leaving anything beside it."""
     if not os.path.exists(path) or os.stat(path).st_size == 0:
         if not migrate:
-            raise MigrationNeeded(f"{path} holds no store yet: run `callboard migrate` first")
+            raise MigrationNeeded(
+                f"{path} holds no store yet: it is made by the first `callboard run` or `callboard enqueue` on it"
+            )
         return True
     is_at_rest = not os.path.exists(f"{path}-wal") and not os.path.exists(f"{path}-journal")
+    if is_at_rest and os.stat(path).st_size < _SMALLEST:  # SQLite would take it for an empty one and write over it
+        raise damaged(path, f"no SQLite database: {os.stat(path).st_size} bytes")
     with contextlib.closing(sqlite3.connect(uri(path, "ro", immutable=1), uri=True)) as connection:
         try:
             [[found]] = connection.execute("PRAGMA application_id")
@@ -83,7 +88,12 @@ def _check_content(path: str, *, migrate: bool) -> bool:
                 f"{path} belongs to another program ({shown}): expected a file made by callboard; give another path"
             )
         if is_at_rest:
-            check_pages(connection, path)
+            try:
+                check_pages(connection, path)
+            except Corrupt:
+                if not os.path.exists(f"{path}-wal"):
+                    raise
+                return False  # another process began to write meanwhile: what was read may be torn
     return is_at_rest
 
 

@@ -8,6 +8,7 @@ What happens when a part fails:
   rolled back and done again row by row, which tells which;
 - anything else fails: rolled back, then every call has a transaction of its own, so that only the failing one fails;
 - a caller is cancelled: its future is done, the commit goes on, the answer is dropped;
+- the disk is full: the log is folded into the file, which makes room for completions, and they are tried again;
 - the lock is not to be had, the file is gone: every call of the batch is answered with that error.
 
 Why batch statements: each step of a statement gives up the interpreter and waits to get it back, up to 5 ms when a
@@ -31,7 +32,7 @@ from ...kernel.clock import Clock
 from ..errors import StorageError, Unavailable
 from .calls import Answers, Call, Verb, answer
 from .connection import Opened
-from .faults import translate
+from .faults import is_full, translate
 from .transaction import Shortfall, Transaction
 
 A = TypeVar("A")
@@ -184,10 +185,7 @@ class Writer:
     def _write(self, opened: Opened, calls: Sequence[Call], answers: Answers) -> None:
         try:
             opened.check_identity()
-            try:
-                found = self._transact(opened, calls, is_careful=False)
-            except Shortfall:
-                found = self._transact(opened, calls, is_careful=True)
+            found = self._attempt(opened, calls)
         except _NotBegun as error:
             for call in calls:
                 answers.failed(call, error.reason)
@@ -200,6 +198,17 @@ class Writer:
         else:
             for call, answer in zip(calls, found, strict=True):
                 answers.answered(call, answer)
+
+    def _attempt(self, opened: Opened, calls: Sequence[Call]) -> list[Any]:
+        try:
+            return self._transact(opened, calls, is_careful=False)
+        except Shortfall:
+            return self._transact(opened, calls, is_careful=True)
+        except sqlite3.Error as error:
+            if not is_full(error) or all(call.is_new_work for call in calls):
+                raise
+            opened.fold_log()
+            return self._transact(opened, calls, is_careful=True)
 
     def _transact(self, opened: Opened, calls: Sequence[Call], *, is_careful: bool) -> list[Any]:
         connection = opened.connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
 import time
@@ -102,6 +103,21 @@ def test_files_parsed_in_many_threads_do_not_disturb_each_other() -> None:
         gc.set_threshold(*thresholds)
 
     assert together == [alone] * 16
+
+
+def test_a_parse_that_another_thread_disturbed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = index_source(SOURCE, "mod.py")
+    parse, disturbed = ast.parse, [True, True]
+
+    def parse_disturbed(source: bytes, filename: str) -> ast.Module:
+        if disturbed:
+            disturbed.pop()
+            raise SystemError("AST constructor recursion depth mismatch (before=24, after=66)")
+        return parse(source, filename)
+
+    monkeypatch.setattr(ast, "parse", parse_disturbed)
+
+    assert index_source(SOURCE, "mod.py") == alone
 
 
 def test_a_survey_takes_python_files_and_leaves_out_what_is_installed(tmp_path: Path) -> None:

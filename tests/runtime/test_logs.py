@@ -132,7 +132,9 @@ def test_a_json_line_stays_one_line_whatever_is_logged() -> None:
     stream = configured(LogFormat.JSON)
 
     structlog.get_logger().info("two\nlines", value=object(), blob=b"\x00\xff")
-    warnings.warn("careful", stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("careful", stacklevel=1)
 
     first, second = objects(stream)
     assert first["event"] == "two\nlines"

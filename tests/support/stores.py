@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
 from callboard.kernel.clock import ManualClock
 from callboard.storage.memory.driver import MemoryStore
 from callboard.storage.ports.store import Store
+from callboard.storage.sqlite.driver import SqliteStore
 
 
 class Place(ABC):
@@ -59,17 +59,8 @@ class MemoryPlace(Place):
 class SqlitePlace(Place):
     """A file; each handle has its own connections and thread."""
 
-    @staticmethod
-    def missing() -> str | None:
-        if find_spec("callboard.storage.sqlite.driver") is None:
-            return "this checkout has no SQLite store"
-        return None
-
     def handle(self) -> Store:
-        from callboard.storage.sqlite.driver import SqliteStore
-
-        store: Store = SqliteStore(self.path / "jobs.db", clock=self.clock)
-        return store
+        return SqliteStore(self.path / "jobs.db", clock=self.clock)
 
 
 PLACES: dict[str, type[Place]] = {"memory": MemoryPlace, "sqlite": SqlitePlace}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 
 import pytest
@@ -30,6 +31,14 @@ async def _crash(supervisor: Supervisor, path: str, *texts: str) -> None:
         for text in texts:
             await sup.ref(path).tell(Boom(text))
         await asyncio.Event().wait()
+
+
+def _is_restarted(sup: Supervisor, times: int) -> bool:
+    return sup.restarts == times
+
+
+def _has_length(found: list[float], length: int) -> bool:
+    return len(found) == length
 
 
 async def test_children_start_left_to_right_and_stop_right_to_left() -> None:
@@ -96,7 +105,7 @@ async def test_crashes_further_apart_than_the_period_are_borne() -> None:
         for n in range(1, 6):
             with pytest.raises(ActorCrashed):
                 await sup.ref("a").ask(Boom())
-            await eventually(lambda n=n: sup.restarts == n)
+            await eventually(functools.partial(_is_restarted, sup, n))
             clock.advance(5.1)
 
         assert await sup.ref("a").ask("still there") == "still there"
@@ -180,7 +189,7 @@ async def test_restarts_wait_longer_after_each_crash_and_anew_once_healthy() -> 
     async with sup:
         for n in range(1, 7):
             await sup.ref("a").tell(Boom())
-            await eventually(lambda n=n: len(pauses) == n)
+            await eventually(functools.partial(_has_length, pauses, n))
             assert sup.which_children()[0].state == "restarting"
             clock.advance(pauses[-1])
             await eventually(lambda: sup.which_children()[0].state == "running")

@@ -195,6 +195,14 @@ async def test_promoted_jobs_keep_their_priority(node: NodeHands, place: Place) 
     assert [claimed.id for claimed in await node.claim()] == [high, low]
 
 
+async def test_a_small_claim_sees_the_urgent_one_among_many_due(store: Store, node: NodeHands, place: Place) -> None:
+    await store.jobs.insert([node.new_job(priority=3, run_in_s=1) for _ in range(60)])
+    urgent = await node.enqueue(priority=0, run_in_s=2)
+    await place.pass_time(3)
+
+    assert (await node.claim_one()).id == urgent
+
+
 async def test_claim_tells_when_the_next_job_is_due(node: NodeHands, place: Place, clock: ManualClock) -> None:
     await node.enqueue(run_in_s=20)
     await node.enqueue(run_in_s=10)

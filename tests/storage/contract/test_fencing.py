@@ -62,6 +62,11 @@ async def rescued_and_cancelled(zombie: NodeHands, other: NodeHands, place: Plac
     await other.cancel(claimed.id)
 
 
+async def handed_back_and_cancelled(zombie: NodeHands, other: NodeHands, place: Place, claimed: Claimed) -> None:
+    assert await zombie.hand_back(claimed)
+    await other.cancel(claimed.id)
+
+
 async def handed_back_and_revived(zombie: NodeHands, other: NodeHands, place: Place, claimed: Claimed) -> None:
     assert await zombie.hand_back(claimed)
     assert await other.revive(claimed.id)
@@ -94,6 +99,7 @@ LOSSES: list[Loss] = [
     retried_and_taken,
     snoozed_and_taken,
     rescued_and_cancelled,
+    handed_back_and_cancelled,
     handed_back_and_revived,
     finished_and_revived,
     deleted,

@@ -1,0 +1,38 @@
+"""A worker process of bench/throughput.py: says "ready", works from "go" to SIGTERM, then prints its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+
+import uvloop
+from workload import registry
+
+from callboard import Runtime, Settings
+from callboard.runtime.running import quieten_collector
+
+
+async def work(url: str, slots: int) -> None:
+    runtime = Runtime(url, settings=Settings(retention="7d"))
+    runtime.include(registry)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with runtime:
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        async with runtime.work({"default": slots}) as node:
+            await stop.wait()
+            waits = node.store.lock_waits()  # type: ignore[attr-defined]  # the SQLite store's own
+        figures = {
+            "finished": node.parts.finished,
+            "lock_wait_p99_ms": round(waits.p99_ms, 1),
+            "lock_wait_max_ms": round(waits.longest_ms, 1),
+        }
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    quieten_collector()
+    uvloop.run(work(sys.argv[1], int(sys.argv[2])))

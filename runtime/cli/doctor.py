@@ -1,0 +1,177 @@
+"""`callboard doctor`: what a store and its nodes look like from outside; exit code 1 if something fails.
+
+Nodes say of themselves what they know, in the report that each heartbeat renews; the rest is read from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import operate
+from .failures import CommandFailed
+from .options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from ...storage.ports.store import Store
+    from ...storage.records import Finding, Node, QueueRow
+
+WAITS_LONG_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was read, at one moment."""
+
+    findings: Sequence[Finding]  # the store's own
+    nodes: Sequence[Node]
+    queues: Sequence[QueueRow]
+    stranded: int  # executing jobs of nodes that are gone
+    now_ms: int
+    lease_s: float
+
+    def is_alive(self, node: Node) -> bool:
+        """Whether the node renewed its row within a lease."""
+        return self.now_ms - node.seen_at <= self.lease_s * 1000
+
+
+def doctor(
+    store: StoreOption = None,
+    ready: Annotated[bool, typer.Option("--ready", help="Only say whether a node is ready to claim.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine the store, its nodes and its queues."""
+    from .describe import node_object, queue_object
+    from .output import Column, print_json, print_table, remark
+
+    examined = operate.run(_examine(store))
+    url = operate.shown_url(store)
+    working = [node for node in examined.nodes if examined.is_alive(node) and not _report(node).get("is_draining")]
+    if ready:
+        if as_json:
+            print_json({"ready": bool(working), "nodes": len(working)})
+        if not working:
+            raise CommandFailed(f"not ready: no node claims from {url}")
+        if not as_json:
+            remark(f"ready: {len(working)} node{'' if len(working) == 1 else 's'}")
+        return
+    findings = [*examined.findings, *_on_nodes(examined), *_on_queues(examined)]
+    fails = [finding for finding in findings if finding.level == "fail"]
+    if as_json:
+        print_json(
+            {
+                "store": url,
+                "ok": not fails,
+                "findings": [finding._asdict() for finding in findings],
+                "nodes": [node_object(node) | {"alive": examined.is_alive(node)} for node in examined.nodes],
+                "queues": [queue_object(row) for row in examined.queues],
+            }
+        )
+    else:
+        columns = (Column("", is_state=True), Column("SUBJECT"), Column("FINDING"))
+        print_table(columns, [[finding.level, finding.subject, finding.text] for finding in findings])
+    if fails:
+        raise typer.Exit(1)
+
+
+async def _examine(url: str | None) -> Examined:
+    from ..settings import load_settings
+
+    async with operate.opened(url) as store:
+        nodes = await store.nodes.list()
+        examined = Examined(
+            findings=await store.examine(),
+            nodes=nodes,
+            queues=await store.queues.list(),
+            stranded=0,
+            now_ms=operate.now_ms(),
+            lease_s=load_settings().lease_s,
+        )
+        alive = {node.boot_id for node in nodes if examined.is_alive(node)}
+        return Examined(
+            examined.findings,
+            nodes,
+            examined.queues,
+            await _count_stranded(store, alive),
+            examined.now_ms,
+            examined.lease_s,
+        )
+
+
+async def _count_stranded(store: Store, alive: set[bytes]) -> int:
+    from ...storage.job import JobState
+    from ...storage.records import JobFilter
+
+    stranded = 0
+    async for page in operate.pages(store, JobFilter(frozenset({JobState.EXECUTING}))):
+        stranded += sum(job.boot_id not in alive for job in page)
+    return stranded
+
+
+def _on_nodes(examined: Examined) -> list[Finding]:
+    from ...storage.records import Finding
+    from .output import since, span
+
+    found: list[Finding] = []
+    for node in examined.nodes:
+        subject = f"node {node.host}:{node.pid}"
+        report = _report(node)
+        if not examined.is_alive(node):
+            last = since(node.seen_at, examined.now_ms)
+            found.append(Finding("warn", subject, f"last seen {last}: it crashed, or cannot reach the store"))
+            continue
+        queues = ", ".join(f"{queue}={slots}" for queue, slots in report.get("queues", {}).items())
+        up = span((examined.now_ms - node.started_at) / 1000)
+        doing = "draining" if report.get("is_draining") else f"{report.get('executing', 0)} executing"
+        found.append(Finding("ok", subject, f"version {node.version}, up {up}, queues {queues}, {doing}"))
+        for queue, why in report.get("parked", {}).items():
+            found.append(
+                Finding("fail", f"queue {queue}", f"parked on {node.host}:{node.pid}, tried again soon: {why}")
+            )
+        if report.get("refused_writes"):
+            text = f"{report['refused_writes']} late writes refused, {report.get('lost_leases', 0)} leases lost"
+            found.append(Finding("warn", subject, f"{text}: its jobs block longer than the lease, or its disk does"))
+    versions = sorted({node.version for node in examined.nodes if examined.is_alive(node)})
+    if len(versions) > 1:
+        found.append(Finding("warn", "versions", f"nodes run different ones: {', '.join(versions)}"))
+    if not any(examined.is_alive(node) for node in examined.nodes):
+        found.append(
+            Finding("warn", "nodes", "none works on this store; start one with `callboard run MODULE:RUNTIME`")
+        )
+    if examined.stranded:
+        text = f"{examined.stranded} executing jobs are held by nodes that are gone; rescued when their leases end"
+        found.append(Finding("warn", "leases", text))
+    return found
+
+
+def _on_queues(examined: Examined) -> list[Finding]:
+    from ...storage.job import JobState
+    from ...storage.records import Finding
+    from .output import span
+
+    served = {queue for node in examined.nodes if examined.is_alive(node) for queue in _report(node).get("queues", {})}
+    found: list[Finding] = []
+    for row in examined.queues:
+        waiting = row.counts.get(JobState.AVAILABLE, 0)
+        late_s = 0.0 if row.oldest_run_at is None else (examined.now_ms - row.oldest_run_at) / 1000
+        subject = f"queue {row.name}"
+        if row.is_paused:
+            found.append(
+                Finding("warn", subject, f"paused, {waiting:,} jobs wait; `callboard queues resume {row.name}`")
+            )
+        elif waiting and served and row.name not in served:
+            found.append(Finding("warn", subject, f"{waiting:,} jobs wait and no node works on it"))
+        elif waiting and late_s > WAITS_LONG_S:
+            found.append(Finding("warn", subject, f"{waiting:,} jobs wait, the oldest for {span(late_s)}"))
+    return found
+
+
+def _report(node: Node) -> dict[str, Any]:
+    """What the node last said of itself; empty before its first word, or if it speaks another version's language."""
+    from .describe import stored_value
+
+    said = stored_value(node.report)
+    return said if isinstance(said, dict) else {}
