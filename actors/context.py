@@ -7,13 +7,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..kernel.codec import encode
+from ..kernel.durations import Duration, seconds_left
+from ..kernel.errors import CallboardError
 from ..storage.ids import format_id
 from ..storage.job import Claimed
+from .failures import capped
+from .outcome import MAX_REASON_BYTES
 from .signature import ContextMarker
 
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .node import NodeParts
+
+
+class InvalidReport(CallboardError, TypeError):
+    """What a handler reported of its progress cannot be stored."""
 
 
 class Ctx(ContextMarker):
@@ -95,13 +103,22 @@ class Ctx(ContextMarker):
     def heartbeat(self, progress: float | None = None, message: str | None = None) -> None:
         """Report progress; the next renewal of the lease carries the latest report to the store.
 
-        The lease is renewed without it: this is for those who watch.
+        The lease is renewed without it: this is for those who watch. Of a long message the middle is left out. Raises
+        `InvalidReport` (a TypeError) for a progress that is no number or a message that is no text.
         """
-        self._node.in_flight.note_progress(self._job.id, encode([progress, message]))
+        if isinstance(progress, bool) or not isinstance(progress, int | float | None):
+            raise InvalidReport(f"ctx.heartbeat progress: expected a number; found {type(progress).__name__}")
+        if not isinstance(message, str | None):
+            raise InvalidReport(f"ctx.heartbeat message: expected text; found {type(message).__name__}")
+        told = None if message is None else capped(message, MAX_REASON_BYTES)
+        self._node.in_flight.note_progress(self._job.id, encode([progress, told]))
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait on the node's clock, which tests may own. The attempt keeps its slot; `Snooze` gives it back."""
-        await self._node.clock.sleep(seconds)
+    async def sleep(self, duration: Duration) -> None:
+        """Wait on the node's clock, which tests may own. The attempt keeps its slot; `Snooze` gives it back.
+
+        Raises `InvalidDuration`; a number below zero waits no longer than zero.
+        """
+        await self._node.clock.sleep(seconds_left(duration, "ctx.sleep"))
 
 
 current_attempt: ContextVar[Ctx | None] = ContextVar("callboard_attempt", default=None)

@@ -193,6 +193,8 @@ def define(
 
     Raises `InvalidName`, `InvalidDuration` or `InvalidDefinition`, all ValueErrors, one line each.
     """
+    if isinstance(getattr(target, "definition", None), JobDefinition):
+        raise InvalidDefinition("a handler: expected a function; found a job already: decorate a function once")
     if isinstance(target, str) and not _REFERENCE.fullmatch(target):
         raise InvalidDefinition(f'a handler: expected a function or "package.module:function"; found {target[:80]!r}')
     name = validate_name(_default_name(target) if name is None else name)

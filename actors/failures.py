@@ -22,7 +22,7 @@ def describe(error: BaseException) -> ErrorRecord:
     elsewhere = vars(error).get(_ELSEWHERE)
     if isinstance(elsewhere, ErrorRecord):
         return elsewhere
-    return ErrorRecord(kind_of(type(error)), _capped(_message(error), MAX_MESSAGE_BYTES), _traceback(error))
+    return ErrorRecord(kind_of(type(error)), capped(_message(error), MAX_MESSAGE_BYTES), _traceback(error))
 
 
 def as_described_elsewhere(error: BaseException, record: ErrorRecord) -> BaseException:
@@ -33,7 +33,7 @@ def as_described_elsewhere(error: BaseException, record: ErrorRecord) -> BaseExc
 
 def record(kind: str, message: str) -> ErrorRecord:
     """A failure that no exception stands for."""
-    return ErrorRecord(kind, _capped(message, MAX_MESSAGE_BYTES), "")
+    return ErrorRecord(kind, capped(message, MAX_MESSAGE_BYTES), "")
 
 
 def kind_of(cls: type[BaseException]) -> str:
@@ -41,6 +41,21 @@ def kind_of(cls: type[BaseException]) -> str:
     module = cls.__module__
     name = cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}"
     return _clean(name[:MAX_KIND_CHARS])
+
+
+def capped(text: str, max_bytes: int) -> str:
+    """`text` in at most `max_bytes` of UTF-8: its first and last part where it is longer.
+
+    Lone surrogates and NULs, which stores refuse, are replaced.
+    """
+    cleaned = _clean(text if len(text) <= 2 * max_bytes else text[:max_bytes] + text[-max_bytes:])
+    size = len(text) if len(text) > 2 * max_bytes else len(cleaned.encode())
+    if size <= max_bytes:
+        return cleaned
+    gap = f"\n... {size - max_bytes} more ...\n"
+    room = (max_bytes - len(gap)) // 2
+    raw = cleaned.encode()
+    return raw[:room].decode(errors="ignore") + gap + raw[-room:].decode(errors="ignore")
 
 
 def _message(error: BaseException) -> str:
@@ -53,21 +68,9 @@ def _message(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(error)
-        return _capped("".join(lines), MAX_TRACEBACK_BYTES)
+        return capped("".join(lines), MAX_TRACEBACK_BYTES)
     except BaseException as broken:  # such as a cause chain that loops through hand-made properties
         return f"<the traceback cannot be formatted: {type(broken).__name__}>\n"
-
-
-def _capped(text: str, max_bytes: int) -> str:
-    """`text` in at most `max_bytes` of UTF-8: its first and last part where it is longer."""
-    cleaned = _clean(text if len(text) <= 2 * max_bytes else text[:max_bytes] + text[-max_bytes:])
-    size = len(text) if len(text) > 2 * max_bytes else len(cleaned.encode())
-    if size <= max_bytes:
-        return cleaned
-    gap = f"\n... {size - max_bytes} more ...\n"
-    room = (max_bytes - len(gap)) // 2
-    raw = cleaned.encode()
-    return raw[:room].decode(errors="ignore") + gap + raw[-room:].decode(errors="ignore")
 
 
 def _clean(text: str) -> str:

@@ -12,6 +12,9 @@ from typing import final
 from ..kernel.durations import Duration, seconds
 from ..kernel.errors import CallboardError
 from ..storage.records import ErrorRecord
+from .failures import capped
+
+MAX_REASON_BYTES = 8 * 1024
 
 
 class JobTimeout(CallboardError, TimeoutError):
@@ -23,6 +26,10 @@ class JobTimeout(CallboardError, TimeoutError):
 
     def __str__(self) -> str:
         return f"the attempt ran longer than its timeout of {self.timeout_s:g} s"
+
+
+class InvalidReason(CallboardError, TypeError):
+    """A reason that is no text."""
 
 
 # What a handler may return
@@ -60,21 +67,40 @@ class RetryAfter:
 @final
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Returned by a handler: end this job as cancelled. Whoever awaits its result gets `JobCancelled` with `reason`."""
+    """Returned by a handler: end this job as cancelled. Whoever awaits its result gets `JobCancelled` with `reason`.
+
+    Raises `InvalidReason` (a TypeError) for a reason that is no text; of a long one the middle is left out.
+    """
 
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", storable_reason(self.reason, "Cancel"))
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Returned by a handler: drop this job, there is nothing to do. Whoever awaits its result gets `JobDiscarded`."""
+    """Returned by a handler: drop this job, there is nothing to do. Whoever awaits its result gets `JobDiscarded`.
+
+    `reason` as in `Cancel`.
+    """
 
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", storable_reason(self.reason, "Discard"))
 
 
 def _set_seconds(answer: Snooze | RetryAfter, value: Duration, what: str) -> None:
     object.__setattr__(answer, "seconds", seconds(value, what))
+
+
+def storable_reason(reason: object, what: str) -> str:
+    """`reason` as text that every store takes. Raises `InvalidReason` for one that is no text."""
+    if not isinstance(reason, str):
+        raise InvalidReason(f"{what} reason: expected text; found {type(reason).__name__}")
+    return capped(reason, MAX_REASON_BYTES)
 
 
 # What an attempt came to

@@ -59,11 +59,15 @@ class Exponential:
 class Retry:
     """What happens after a failed attempt.
 
-    Retry()                                    8 attempts, within about four minutes
+    Retry()                                    8 attempts, waits of up to 2, 4, 8, 16, 32, 64 and 128 s
     Retry(max_attempts=1)                      never again
     Retry(never=(ValueError,))                 everything but these
     Retry(for_=(ConnectionError, TimeoutError))   these only
     Retry(when=lambda error: error.status >= 500)
+
+    With full jitter each wait lies anywhere between zero and its bound: the eight attempts of `Retry()` are over within
+    254 s, after 127 s on average, besides the time that they run. To outlast an outage of an hour ask for more:
+    `Retry(max_attempts=12)` goes on for 68 min on average and 136 min at most.
 
     Raises `InvalidRetry` or `InvalidDuration`, both ValueErrors, for a field that cannot be used.
     """

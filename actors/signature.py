@@ -72,6 +72,11 @@ def read_signature(
         ) from None
     scope = Scope(getattr(inspect.unwrap(_innermost(function)), "__globals__", {}), localns or {})
     parameters = list(signature.parameters.values())
+    if parameters and parameters[0].name in ("self", "cls") and _is_in_class(function):
+        raise InvalidDefinition(
+            f"handler {_name(function)}: {parameters[0].name!r} cannot be enqueued: make a job of a function, or of a "
+            "method of an object, runtime.job(service.method)"
+        )
     wants_ctx = bool(parameters) and _is_context(parameters[0], scope)
     if wants_ctx and kind == "process":
         raise InvalidDefinition(
@@ -114,6 +119,12 @@ def _innermost(function: Callable[..., object]) -> Any:
     if not inspect.isroutine(inner):
         inner = getattr(type(inner).__call__, "__func__", type(inner).__call__)
     return inner
+
+
+def _is_in_class(function: Callable[..., object]) -> bool:
+    """Whether a plain function stands in the body of a class, where it will be called with an object first."""
+    parent = getattr(function, "__qualname__", "").rpartition(".")[0]
+    return inspect.isfunction(function) and parent != "" and not parent.endswith("<locals>")
 
 
 def _is_context(first: inspect.Parameter, scope: Scope) -> bool:

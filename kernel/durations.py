@@ -37,6 +37,13 @@ def seconds(value: Duration, what: str = "duration") -> float:
     return length
 
 
+def seconds_left(value: Duration, what: str = "duration") -> float:
+    """As `seconds`, for what is left of a deadline: a number below zero counts as zero."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+        return 0.0
+    return seconds(value, what)
+
+
 def _read(value: object) -> float | None:
     if isinstance(value, bool):  # an int to Python, but never meant as seconds
         return None

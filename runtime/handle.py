@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..actors.definition import JobDefinition, read_call
+from ..actors.outcome import storable_reason
 from ..kernel.codec import Undecodable, decode
+from ..kernel.durations import Duration, seconds_left
 from ..kernel.errors import CallboardError
 from ..storage.ids import format_id
 from ..storage.job import Job, JobState
@@ -97,13 +99,14 @@ class Handle(Generic[R_co]):
         """The job's id in its text form."""
         return format_id(self._id)
 
-    async def result(self, timeout: float | None = None) -> R_co:
+    async def result(self, timeout: Duration | None = None) -> R_co:
         """The handler's value, once the job has completed.
 
-        Raises `ResultTimeout` after `timeout` seconds (the job goes on), `JobFailed`, `JobCancelled`, `JobDiscarded`,
-        or `JobNotFound`.
+        Raises `ResultTimeout` after `timeout` (the job goes on), `JobFailed`, `JobCancelled`, `JobDiscarded`, or
+        `JobNotFound`; `InvalidDuration` for a timeout that is none. What is left of a deadline that has passed, a
+        number below zero, counts as zero.
         """
-        job = await self._runtime.ended(self._id, timeout)
+        job = await self._runtime.ended(self._id, None if timeout is None else seconds_left(timeout, "timeout"))
         if job is None:
             raise JobNotFound(self.id)
         if job.state is JobState.COMPLETED:
@@ -118,14 +121,15 @@ class Handle(Generic[R_co]):
             case _:
                 raise JobFailed("failed", record)
 
-    def result_sync(self, timeout: float | None = None) -> R_co:
+    def result_sync(self, timeout: Duration | None = None) -> R_co:
         """As `result`, from a thread without an event loop."""
         return self._runtime.call_sync(lambda: self.result(timeout))
 
     async def cancel(self, reason: str = "cancelled by request") -> CancelAnswer:
         """Cancel the job if it waits; ask for it if it executes (`REQUESTED`: a handler that ends first wins, and
-        `result` tells which); `TOO_LATE` if it had ended. Raises `JobNotFound`."""
-        answer = await self._runtime.cancel(self._id, reason)
+        `result` tells which); `TOO_LATE` if it had ended. Raises `JobNotFound`, and `InvalidReason` for a reason that
+        is no text; of a long one the middle is left out."""
+        answer = await self._runtime.cancel(self._id, storable_reason(reason, "cancel"))
         if answer is CancelAnswer.MISSING:
             raise JobNotFound(self.id)
         return answer

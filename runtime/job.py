@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from ..actors.context import Ctx
-from ..actors.definition import JobDefinition, define, encode_anonymous, validate_priority, validate_queue
+from ..actors.definition import (
+    InvalidDefinition,
+    InvalidName,
+    JobDefinition,
+    define,
+    encode_anonymous,
+    validate_name,
+    validate_priority,
+    validate_queue,
+)
 from ..actors.outcome import Cancel, Discard, RetryAfter, Snooze
 from ..actors.retry import Retry
 from ..kernel.durations import Duration, seconds
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from .handle import Handle
     from .runtime import Runtime
 
+_JOB_OPTIONS = ("name", "queue", "retry", "timeout", "priority", "process")
 Answer: TypeAlias = Snooze | Cancel | Discard | RetryAfter
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -182,6 +193,10 @@ class Registry:
 
         `name` is the function's unless given; two of one name are refused with `DuplicateJob`.
         """
+        if unknown := settings.keys() - _JOB_OPTIONS:
+            near = get_close_matches(min(unknown), _JOB_OPTIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_JOB_OPTIONS)}"
+            raise InvalidDefinition(f"a job: no option {min(unknown)!r}; {hint}")
         if fn is None:
             return JobDecorator(self, settings)
         return self.add(define(fn, **settings))
@@ -237,7 +252,13 @@ def _where(definition: JobDefinition) -> str:
 
 
 def call_by_name(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], known: Job[..., Any] | None) -> Call[Any]:
-    """A call to a job by name: checked against the handler if this process knows it."""
+    """A call to a job by name: checked against the handler if this process knows it.
+
+    Raises `InvalidName`, and as `Job.enqueue` does for bad arguments.
+    """
+    if isinstance(name, Job):
+        raise InvalidName(f"job name: expected text; found the job {name.name!r} itself: use its own enqueue(...)")
+    validate_name(name)
     if known is not None:
         return known.bind(*args, **kwargs)
     return Call(name, None, Options(), encode_anonymous(name, args, kwargs))
@@ -263,7 +284,10 @@ def _options(
     if queue is not None:
         changes["queue"] = validate_queue(queue)
     if timeout is not None:
-        changes["timeout_ms"] = int(seconds(timeout, "timeout") * 1000)
+        timeout_s = seconds(timeout, "timeout")
+        if timeout_s == 0:
+            raise InvalidOption("timeout: expected more than zero; leave it out for the job's own")
+        changes["timeout_ms"] = max(round(timeout_s * 1000), 1)
     return replace(given, **changes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..actors.names import validate_queue
@@ -28,6 +28,7 @@ from .version import VERSION
 if TYPE_CHECKING:
     from .runtime import Runtime
 
+MOST_SLOTS = 10_000
 _LEVELS = {"crashed": "error", "parked": "error", "gave_up": "error", "abandoned": "error"}
 
 
@@ -100,11 +101,15 @@ class Node:
         slots = self._runtime.settings.slots
         if queues is None:
             queues = sorted({job.definition.queue for job in self._runtime.jobs.values()}) or ["default"]
+        if isinstance(queues, str | bytes) or not isinstance(queues, Mapping | Collection):
+            raise InvalidOption(
+                f'queues: expected slots by name, {{"mail": 20}}, or names, ["mail"]; found {queues!r:.80}'
+            )
         wanted = dict(queues) if isinstance(queues, Mapping) else dict.fromkeys(queues, slots)
         for queue, count in wanted.items():
             validate_queue(queue)
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise InvalidOption(f"queue {queue!r}: expected at least 1 slot, found {count!r}")
+            if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_SLOTS:
+                raise InvalidOption(f"queue {queue!r}: expected 1 to {MOST_SLOTS} slots, found {count!r:.80}")
         if not wanted:
             raise InvalidOption("expected at least one queue to work on, found none")
         return wanted

@@ -18,10 +18,19 @@ T = TypeVar("T")
 
 
 class WrongThread(CallboardError, RuntimeError):
-    """A _sync method was called on a thread that runs an event loop; it would have blocked that loop."""
+    """A blocking method was called on a thread where it cannot be: it would block an event loop, say."""
 
-    def __init__(self) -> None:
-        super().__init__("this thread runs an event loop: expected a plain thread; await the async method instead")
+    def __init__(self, found: str, instead: str) -> None:
+        super().__init__(f"{found}: {instead}")
+
+
+def refuse_running_loop(instead: str) -> None:
+    """Raises `WrongThread` if this thread runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WrongThread("this thread runs an event loop, expected a plain thread", instead)
 
 
 class Portal:
@@ -34,11 +43,8 @@ class Portal:
 
     def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The coroutine's value. Raises what it raises, and `WrongThread`."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(make(), self._loop()).result()
-        raise WrongThread
+        refuse_running_loop("await the async method instead")
+        return asyncio.run_coroutine_threadsafe(make(), self._loop()).result()
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..actors.results import Await, NotWaiting
 from ..kernel.errors import CallboardError
+from ..storage.errors import InvalidStore
 from ..storage.ids import parse_id
 from ..storage.job import Job as JobRow
 from ..storage.job import JobState, NewJob
@@ -22,9 +23,9 @@ from ..storage.records import CancelAnswer, Failure
 from ..storage.urls import DEFAULT_STORE
 from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
-from .job import Call, Registry, call_by_name
+from .job import Call, InvalidOption, Registry, call_by_name
 from .node import Node
-from .portal import Portal
+from .portal import Portal, refuse_running_loop
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -56,11 +57,14 @@ class Runtime(Registry):
         self, store: str | None = None, *, settings: Settings | None = None, environment: Environment | None = None
     ) -> None:
         super().__init__()
+        if store is not None and not isinstance(store, str):
+            raise InvalidStore(f"store: expected a URL as text, such as 'sqlite:///jobs.db', found {store!r:.80}")
         self.store_url = store or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
         self.settings = load_settings(settings)
         self._environment = environment  # None: that of the event loop on which it is opened
         self._node: Node | None = None
-        self._users = 0  # nested `async with` blocks
+        self._users = 0  # `async with` blocks, nested or beside each other
+        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._portal: Portal | None = None
         self.join(self)
 
@@ -89,29 +93,42 @@ class Runtime(Registry):
 
     def include(self, registry: Registry) -> None:
         """Take in a registry's jobs, those added to it later too. Raises `DuplicateJob`, with nothing changed."""
+        if not isinstance(registry, Registry):
+            raise InvalidOption(f"include: expected a Registry, found {type(registry).__name__}")
         registry.join(self)
 
     # Opening.
 
     async def __aenter__(self) -> Runtime:
-        if self._users == 0:
-            node = Node(self, self._environment or environment_here())
-            await node.open()
-            self._node = node
-        else:
-            self.node  # noqa: B018 - a second loop is refused
-        self._users += 1
+        async with self._turn():
+            if self._node is None:
+                node = Node(self, self._environment or environment_here())
+                await node.open()
+                self._node = node
+            else:
+                self.node  # noqa: B018 - a second loop is refused
+            self._users += 1
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._users -= 1
-        if self._users == 0 and (node := self._node) is not None:
-            try:
-                await node.close()
-            finally:
-                self._node = None
+        if self._users:
+            return
+        async with self._turn():
+            if self._users == 0 and (node := self._node) is not None:
+                try:
+                    await node.close()
+                finally:
+                    self._node = None
+
+    def _turn(self) -> asyncio.Lock:
+        """Held by the one task that opens or closes: tasks may enter side by side, as requests of a service do."""
+        loop = asyncio.get_running_loop()
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = (loop, asyncio.Lock())
+        return self._turns[1]
 
     def work(
         self, queues: Mapping[str, int] | Sequence[str] | None = None, *, hurry: asyncio.Event | None = None
@@ -120,7 +137,7 @@ class Runtime(Registry):
 
         `queues`: slots by name, or names (slots as in the settings); left out, the queues of the registered jobs.
         `hurry`, once set, ends the grace that jobs have at drain. Raises what the store raises when it cannot be
-        opened, and `InvalidOption` for slots below 1.
+        opened, and `InvalidOption` for what are no queues with 1 to 10,000 slots.
         """
         return self._work(queues, hurry or asyncio.Event())
 
@@ -147,10 +164,12 @@ class Runtime(Registry):
     ) -> None:
         """Run jobs until SIGTERM or SIGINT, blocking: uvloop, signals, drain. A second signal interrupts.
 
-        `ready_file` is there while the node is ready to claim.
+        `ready_file` is there while the node is ready to claim. Raises `WrongThread` where an event loop runs, and on
+        any thread but the main one, which alone gets signals.
         """
         from .running import run_node
 
+        refuse_running_loop("use `async with runtime.work(...)` there")
         run_node(self, queues, ready_file)
 
     def testing(self, *, clock: Literal["virtual"] = "virtual", seed: int = 0) -> AbstractAsyncContextManager[Testing]:
@@ -176,9 +195,15 @@ class Runtime(Registry):
         created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
         return Handle(self, job.id, call.definition, created=created[0])
 
-    async def enqueue_many(self, calls: Sequence[Call[T]]) -> list[Handle[T]]:
+    async def enqueue_many(self, calls: Iterable[Call[T]]) -> list[Handle[T]]:
         """Enqueue bound calls in one batch: all of them or, when it raises, none."""
         node = self.node
+        calls = list(calls)
+        for index, call in enumerate(calls):
+            if not isinstance(call, Call):
+                raise InvalidOption(
+                    f"enqueue_many: expected calls made by job.bind(...), found {call!r:.80} at {index}"
+                )
         jobs: list[NewJob] = [node.new_job(call) for call in calls]
         if not jobs:
             return []

@@ -93,6 +93,8 @@ def load_settings(
     `environ` defaults to the process's own; `config` is a TOML file, by default the one that CALLBOARD_CONFIG names,
     else none. Raises `InvalidSettings` with every problem of all sources, also of values that another source covers.
     """
+    if not isinstance(call, Settings | None):
+        raise InvalidSettings([f"settings: expected Settings(...), found {type(call).__name__}"])
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     path = config or environ.get(ENVIRONMENT_PREFIX + "CONFIG") or None

@@ -65,6 +65,9 @@ def _told(error: sqlite3.Error, path: str, *, is_new_work: bool) -> StorageError
         return Unavailable(f"{path} is locked by another process: {error}")
     if error_name(error).startswith("SQLITE_READONLY"):
         return InvalidStore(f"{path} cannot be written: {error}; give the process write access to file and folder")
+    if isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError) and "binding parameter" in str(error):
+        # Asking again would fail the same way for ever, and with it all who wait behind.
+        return StorageError(f"{path} cannot hold a value that it was given: {error}")
     return Unavailable(f"{path} did not answer: {error_name(error) or type(error).__name__}: {error}")
 
 
