@@ -177,7 +177,7 @@ async def mistakes() -> None:
     await runtime.enqueue_many([send])  # type: ignore[arg-type]
     text: int = await (await send.enqueue(42)).result()  # type: ignore[assignment]
     number: str = await (await answers.enqueue()).result()  # type: ignore[assignment]
-    await (await send.enqueue(42)).result(timeout="10s")  # type: ignore[arg-type]
+    await (await send.enqueue(42)).result(timeout=b"10s")  # type: ignore[arg-type]
     runtime.run(queues=20)  # type: ignore[arg-type]
     Retry(max_attempts="8")  # type: ignore[arg-type]
     Settings(leese="30s")  # type: ignore[arg-type]
