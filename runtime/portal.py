@@ -44,7 +44,8 @@ class Portal:
     def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The coroutine's value. Raises what it raises, and `WrongThread`."""
         refuse_running_loop("await the async method instead")
-        return asyncio.run_coroutine_threadsafe(make(), self._loop()).result()
+        loop = self._loop()  # first: where it cannot be opened, no coroutine is left that nobody awaits
+        return asyncio.run_coroutine_threadsafe(make(), loop).result()
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..kernel.signals import handle_signals
+from ..storage.urls import without_password
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -47,7 +48,10 @@ async def _serve(runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | N
     stop = asyncio.Event()
     hurry = asyncio.Event()
     with handle_signals(drain=stop.set, interrupt=hurry.set):  # until the drain is over
-        async with runtime.work(queues, hurry=hurry):
+        async with runtime.work(queues, hurry=hurry) as node:
+            node.parts.log.info(
+                "node starts", jobs=len(runtime.jobs), store=without_password(runtime.store_url), pid=os.getpid()
+            )
             with _shown_ready(ready_file):
                 await stop.wait()
     left = asyncio.all_tasks() - {asyncio.current_task()}

@@ -43,3 +43,9 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
         return SqliteStore(path, clock=clock, reserve_bytes=disk_reserve_bytes)
     known = "" if parts.scheme else " (a path alone is no URL)"
     raise InvalidStore(f"store URL {url!r} is of no known kind{known}: {_EXPECTED}")
+
+
+def without_password(url: str) -> str:
+    """`url` as it may be printed."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@") if password else url

@@ -34,11 +34,9 @@ def store_url(option: str | None) -> str:
 
 def shown_url(option: str | None) -> str:
     """The store that a command means, as it may be printed: without a password."""
-    from urllib.parse import urlsplit
+    from ...storage.urls import without_password
 
-    url = store_url(option)
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url
+    return without_password(store_url(option))
 
 
 @asynccontextmanager

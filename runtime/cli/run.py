@@ -58,7 +58,6 @@ def _run_node(
     from ...actors.context import current_attempt
     from ..logs import LogFormat, configure_logging
     from ..settings import load_settings
-    from .operate import shown_url
     from .target import load_runtime
 
     # First of all, so that nothing that the user's modules log at import goes elsewhere.
@@ -73,10 +72,8 @@ def _run_node(
     if store is not None:
         runtime.store_url = store
     queues = {name: count or runtime.settings.slots for name, count in slots.items()}
-    log = structlog.get_logger("callboard.run")
-    log.info("node starts", store=shown_url(runtime.store_url), jobs=len(runtime.jobs), pid=os.getpid())
     runtime.run(queues or None, ready_file=ready_file)
-    log.info("node stopped")
+    structlog.get_logger("callboard.run").info("node stopped")
 
 
 def _run_again_and_again() -> None:
