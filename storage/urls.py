@@ -1,11 +1,11 @@
 """Store URLs: which store one means. Nothing is connected or created here.
 
-`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db`
+`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db` · `redis://host:6379/0?namespace=name`
 """
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..kernel.clock import Clock
 from .errors import InvalidStore
@@ -41,8 +41,21 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
         from .sqlite.driver import SqliteStore
 
         return SqliteStore(path, clock=clock, reserve_bytes=disk_reserve_bytes)
+    if parts.scheme in ("redis", "rediss"):
+        return _redis(url, parts, clock)
     known = "" if parts.scheme else " (a path alone is no URL)"
     raise InvalidStore(f"store URL {url!r} is of no known kind{known}: {_EXPECTED}")
+
+
+def _redis(url: str, parts: SplitResult, clock: Clock) -> Store:
+    from .redis.address import address_of
+
+    address = address_of(without_password(url), parts)
+    try:
+        from .redis.driver import RedisStore
+    except ModuleNotFoundError as exc:
+        raise InvalidStore(f"a Redis store needs the package {exc.name}: pip install 'callboard[redis]'") from None
+    return RedisStore(address, clock=clock)
 
 
 def without_password(url: str) -> str:

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from tests.support.leaks import no_leaks, tasks_gone
+from tests.support.servers import redis as redis_server
 
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
@@ -53,6 +54,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def anyio_backend() -> Backend:
     """asyncio's own loop; a test marked `both_loops` runs on uvloop too."""
     return ASYNCIO
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_of_this_run(request: pytest.FixtureRequest) -> None:
+    """Started before the first test, to which it would look like something left behind, if a test speaks of it."""
+    if any("redis" in item.nodeid for item in request.session.items) and redis_server.missing() is None:
+        redis_server.shared()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ only, since a store may keep its leases by a server's clock, which no test can m
 
 from __future__ import annotations
 
+import itertools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +17,10 @@ from typing import Self
 from callboard.kernel.clock import ManualClock
 from callboard.storage.memory.driver import MemoryStore
 from callboard.storage.ports.store import Store
+from callboard.storage.redis.address import Address
+from callboard.storage.redis.driver import RedisStore
 from callboard.storage.sqlite.driver import SqliteStore
+from tests.support.servers import redis as redis_server
 
 
 class Place(ABC):
@@ -63,4 +68,42 @@ class SqlitePlace(Place):
         return SqliteStore(self.path / "jobs.db", clock=self.clock)
 
 
+class RedisPlace(Place):
+    """A namespace of its own on the run's server, whose clock keeps the leases."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, path: Path, clock: ManualClock) -> None:
+        super().__init__(path, clock)
+        self.server = redis_server.shared()
+        self.namespace = f"test_{os.getpid()}_{next(self._numbers)}"
+
+    @staticmethod
+    def missing() -> str | None:
+        return redis_server.missing()
+
+    @classmethod
+    @asynccontextmanager
+    async def made(cls, path: Path, clock: ManualClock) -> AsyncIterator[Self]:
+        place = cls(path, clock)
+        yield place
+        with place.server.client() as client:
+            keys = list(client.scan_iter(f"{{{place.namespace}}}:*", count=1000))
+            if keys:
+                client.unlink(*keys)
+
+    def handle(self) -> Store:
+        address = Address(self.server.host, self.server.port, namespace=self.namespace)
+        return RedisStore(address, clock=self.clock)
+
+    async def pass_time(self, seconds: float) -> None:
+        await super().pass_time(seconds)
+        with self.server.client() as client:
+            for key in client.scan_iter(f"{{{self.namespace}}}:lease:*", count=1000):
+                members = client.execute_command("ZRANGE", key, 0, -1)
+                for member in members:
+                    client.execute_command("ZINCRBY", key, -seconds * 1000, member)
+
+
 PLACES: dict[str, type[Place]] = {"memory": MemoryPlace, "sqlite": SqlitePlace}
+PLACES["redis"] = RedisPlace

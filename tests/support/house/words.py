@@ -38,6 +38,7 @@ HARMLESS = ("random.Random",)
 EXCEPTIONS = {
     "kernel/clock.py": (("time.monotonic", "time.time_ns"), "it is the clock"),
     "runtime/environment.py": (("os.urandom",), "it composes a node and hands the source of chance down"),
+    "storage/redis/driver.py": (("os.urandom",), "no two stores and no two handles may be taken for one"),
     "storage/sqlite/connection.py": (("time.sleep",), "a thread without a loop waits for a locked file to open"),
     "storage/sqlite/turns.py": (("time.sleep",), "the writing thread, without a loop, waits for another process"),
     "storage/sqlite/sockets.py": (

@@ -1,0 +1,124 @@
+"""Connections to one server and how scripts are called on them.
+
+A script is called by its digest; a server that does not know it is given the whole text in the same call. Nothing is
+repeated here: whoever calls knows what may be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+import redis.asyncio as aio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from ..errors import Unavailable
+from .address import Address
+from .faults import translate
+from .keys import Keys
+
+SOCKET_TIMEOUT_S = 5.0
+_HEALTH_CHECK_S = 10
+_CONNECTIONS = 8
+_Word = str | bytes | int
+_PRELUDE = "lua/prelude.lua"
+
+
+class Script:
+    """The text of one file, with the prelude before it, and the digest by which the server knows it."""
+
+    __slots__ = ("digest", "text")
+
+    def __init__(self, path: str, *, is_alone: bool = False) -> None:
+        self.text = _source(path) if is_alone else _source(_PRELUDE) + _source(path)
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def connect(address: Address, *, connections: int = _CONNECTIONS) -> aio.Redis:
+    """A client that connects when first used. A call waits for a free connection, and 5 s for its answer."""
+    kind = aio.SSLConnection if address.is_tls else aio.Connection
+    pool = aio.BlockingConnectionPool(
+        connection_class=kind,
+        max_connections=connections,
+        timeout=SOCKET_TIMEOUT_S,
+        host=address.host,
+        port=address.port,
+        db=address.db,
+        username=address.username,
+        password=address.password,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=_HEALTH_CHECK_S,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return aio.Redis.from_pool(pool)
+
+
+class Server:
+    """One client of one store: scripts and the few plain commands, with the errors of `storage/errors.py`."""
+
+    def __init__(self, address: Address, *, connections: int = _CONNECTIONS) -> None:
+        self.address = address
+        self.keys = Keys(address.namespace)
+        self.store_id = b""  # of the store that was opened; every script compares it
+        self._connections = connections
+        self._client: aio.Redis | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
+
+    def open(self) -> None:
+        """Make a client on the running event loop; it connects when first used."""
+        self._client = connect(self.address, connections=self._connections)
+
+    async def close(self) -> None:
+        """Let go of all connections. Idempotent."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def call(self, script: Script, batch: bytes, *, is_new_work: bool = False) -> Any:
+        """What a script answers to a batch."""
+        keys = self.keys
+        arguments: tuple[_Word, ...] = (len(keys.fixed), *keys.fixed, self.store_id, keys.prefix, batch)
+        return await self._run(script, arguments, is_new_work=is_new_work)
+
+    async def stamp(self, script: Script, *arguments: _Word) -> Any:
+        """What a script that stands alone answers; its one key is `meta`."""
+        return await self._run(script, (1, self.keys.meta, *arguments), is_new_work=True)
+
+    async def command(self, *words: _Word) -> Any:
+        """What one plain command answers."""
+        try:
+            return await _execute(self._connected(), *words)
+        except (RedisError, OSError) as error:
+            raise translate(error, str(self.address)) from error
+
+    async def _run(self, script: Script, arguments: tuple[_Word, ...], *, is_new_work: bool) -> Any:
+        client = self._connected()
+        try:
+            try:
+                return await _execute(client, "EVALSHA", script.digest, *arguments)
+            except NoScriptError:
+                return await _execute(client, "EVAL", script.text, *arguments)
+        except (RedisError, OSError) as error:
+            raise translate(error, str(self.address), is_new_work=is_new_work) from error
+
+    def _connected(self) -> aio.Redis:
+        if self._client is None:
+            raise Unavailable(f"{self.address} is not open")
+        return self._client
+
+
+async def _execute(client: aio.Redis, *words: _Word) -> Any:
+    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+def _source(path: str) -> str:
+    return files("callboard.storage.redis").joinpath(path).read_text("utf-8")

@@ -1,0 +1,63 @@
+"""The store on a Redis or Valkey server: many machines, one script for each transition, wake-ups in a millisecond.
+
+    caller -> jobs.py -> connection.py -> lua/jobs/*.lua (a whole batch, alone on the server)
+
+`keys.py` has the layout, `rows.py` the bytes, `opening.py` refuses what will not do, `wakeups.py` wakes the others.
+
+Times that people read come from the node's clock, leases from the server's (`TIME`), so no jump of a node's clock ends
+a lease. Durable is what the server's append-only file holds; a failover may lose what was acknowledged last, since
+Redis replicates behind the answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ...kernel.clock import Clock
+from ..ports.jobs import HeartbeatStore
+from ..ports.store import Store
+from ..records import Finding
+from .address import Address
+from .connection import Server
+from .examine import examine
+from .heartbeats import RedisHeartbeat
+from .jobs import RedisJobs
+from .nodes import RedisNodes
+from .opening import open_store
+from .queues import RedisQueues
+from .wakeups import RedisWakeups
+
+
+class RedisStore(Store):
+    """One handle on a namespace. Methods are called on the event loop that opened it, the heartbeat's from its own."""
+
+    is_durable = True
+    is_shared = True
+
+    def __init__(self, address: Address, *, clock: Clock) -> None:
+        self.address = address
+        self._clock = clock
+        self._server = Server(address)
+        self.jobs = RedisJobs(self._server, clock)
+        self.queues = RedisQueues(self._server)
+        self.nodes = RedisNodes(self._server, clock)
+        self.wakeups = RedisWakeups(self._server, clock, sender=os.urandom(16))
+
+    async def open(self, *, migrate: bool = True) -> None:
+        self._server.open()
+        try:
+            await open_store(self._server, new_id=os.urandom(16), migrate=migrate)
+        except BaseException:
+            await self._server.close()
+            raise
+
+    async def close(self) -> None:
+        await self.wakeups.close()
+        await self._server.close()
+
+    def heartbeats(self) -> HeartbeatStore:
+        return RedisHeartbeat(self._server, self._clock)
+
+    async def examine(self) -> Sequence[Finding]:
+        return await examine(self._server)

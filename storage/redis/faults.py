@@ -1,0 +1,55 @@
+"""Redis's errors as the store's own."""
+
+from __future__ import annotations
+
+from redis import exceptions as e
+
+from ..errors import Corrupt, Full, InvalidStore, StorageError, Unavailable
+
+# By the first word of the answer; the server will be able to again.
+_PASSING = (
+    "BUSY",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MISCONF",
+    "NOREPLICAS",
+    "UNKILLABLE",
+)
+_NOT_ALLOWED = (
+    e.AuthenticationError,
+    e.AuthenticationWrongNumberOfArgsError,
+    e.AuthorizationError,
+    e.NoPermissionError,
+)
+_REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
+
+
+def translate(error: Exception, where: str, *, is_new_work: bool = False) -> StorageError:
+    """What an error of the client or of the server means to a caller."""
+    text = str(error).strip() or type(error).__name__
+    word = text.split(" ", 1)[0]
+    if isinstance(error, e.OutOfMemoryError) or word == "OOM":
+        if is_new_work:
+            return Full(f"{where} has used its maxmemory: no new jobs are taken until jobs are pruned or it gets more")
+        return Unavailable(f"{where} has used its maxmemory: {text}")
+    if "STORAGE_RESET" in text:
+        return Corrupt(
+            f"storage_reset: {where} was emptied or replaced while in use; nothing from before is accepted. Restart "
+            "this process to work on the new store"
+        )
+    if isinstance(error, _NOT_ALLOWED) or word in _REFUSED:
+        return InvalidStore(f"{where} refused the user or the password: {text}")
+    if isinstance(error, e.MovedError):
+        return InvalidStore(
+            f"{where} does not hold this namespace, the cluster's node {error.host}:{error.port} does: name that one"
+        )
+    if isinstance(error, e.ReadOnlyError):
+        return Unavailable(f"{where} is a replica or read-only: {text}")
+    if isinstance(error, e.ResponseError) and not isinstance(error, e.ClusterError | e.TryAgainError):
+        if word in _PASSING:
+            return Unavailable(f"{where} does not serve for the moment: {text}")
+        return Corrupt(f"{where} holds what is no job of this version, or something else under this namespace: {text}")
+    return Unavailable(f"{where} does not answer: {text}")

@@ -1,0 +1,89 @@
+-- BATCH: wall_ms, lease_ms, boot id, then for each request queue, limit
+-- Answers for each request: 1 if paused, the next run_at or -1, ids, headers, payloads.
+local wall_ms, lease_ms, boot = BATCH[1], BATCH[2], BATCH[3]
+local lease_until = server_ms() + lease_ms
+local LEAST_PROMOTED = 100
+
+-- A header that is not ours ends its job, so that it blocks no line; the bytes stay.
+local function end_unreadable(queue, state, id)
+    local raw = redis.call('HGET', HEAD, id)
+    if not raw then
+        moved(queue, state, nil)
+        redis.call('ZREM', IDS, id)
+        return
+    end
+    local h = { state = FAILED, priority = 2, cancel = 0, attempt = 0, crashes = 0, token = 0, boot = NOBODY,
+        vtime = wall_ms, run_at = wall_ms, started = NEVER, finished = wall_ms, inserted = wall_ms, timeout = NEVER }
+    h.tail = struct.pack('>H', #queue) .. queue .. 'undecodable'
+    redis.call('HSET', BAD, id, raw)
+    redis.call('HSET', HEAD, id, raw_of(h))
+    redis.call('HSET', REASON, id, 'undecodable')
+    redis.call('ZADD', DONE, wall_ms, id)
+    moved(queue, state, FAILED)
+end
+
+local function promote(queue, limit)
+    local due = due_key(queue)
+    local ids = redis.call('ZRANGEBYSCORE', due, '-inf', wall_ms, 'LIMIT', 0, limit)
+    if #ids == 0 then return end
+    local heads, written, line = heads_of(ids), {}, {}
+    call('ZREM', due, ids)
+    for _, id in ipairs(ids) do
+        local h = heads[id]
+        if h then
+            moved(queue, h.state, AVAILABLE)
+            h.state, h.vtime = AVAILABLE, h.run_at
+            add(written, id, raw_of(h))
+            add(line, h.priority * PRIORITY + h.vtime, id)
+        else
+            end_unreadable(queue, SCHEDULED, id)
+        end
+    end
+    call('HSET', HEAD, written)
+    call('ZADD', ready_key(queue), line)
+end
+
+local function lease(queue, limit)
+    local popped = redis.call('ZPOPMIN', ready_key(queue), limit)
+    local waiting = {}
+    for at = 1, #popped, 2 do add(waiting, popped[at]) end
+    local heads = heads_of(waiting)
+    local ids, raws, written, leases = {}, {}, {}, {}
+    for _, id in ipairs(waiting) do
+        local h = heads[id]
+        if h then
+            h.state, h.token, h.attempt, h.boot, h.started = EXECUTING, h.token + 1, h.attempt + 1, boot, wall_ms
+            local raw = raw_of(h)
+            add(ids, id)
+            add(raws, raw)
+            add(written, id, raw)
+            add(leases, lease_until, id)
+        else
+            end_unreadable(queue, AVAILABLE, id)
+        end
+    end
+    if #ids > 0 then
+        call('HSET', HEAD, written)
+        call('ZADD', lease_key(boot), leases)
+        redis.call('SADD', BOOTS, boot)
+        moved(queue, AVAILABLE, EXECUTING, #ids)
+    end
+    return ids, raws, fields_of(BODY, ids)
+end
+
+write_beyond_maxmemory()
+local replies = {}
+for at = 4, #BATCH, 2 do
+    local queue, limit = BATCH[at], BATCH[at + 1]
+    if redis.call('HGET', QUEUES, queue) == '1' then
+        add(replies, { 1, NEVER, {}, {}, {} })
+    else
+        promote(queue, math.max(LEAST_PROMOTED, limit))
+        local ids, raws, bodies = {}, {}, {}
+        if limit > 0 then ids, raws, bodies = lease(queue, limit) end
+        local first = redis.call('ZRANGE', due_key(queue), 0, 0, 'WITHSCORES')
+        add(replies, { 0, tonumber(first[2] or NEVER), ids, raws, bodies })
+    end
+end
+write_counts()
+return replies

@@ -1,0 +1,158 @@
+-- Stands before every script.
+-- KEYS: the fixed keys in the order of keys.py. Keys of a queue or a boot id are joined from the tag: the same slot.
+-- ARGV[1]: store_id, as it was when the handle was opened. ARGV[2]: the tag. ARGV[3]: the batch, as each script says.
+local META, HEAD, BODY, RESULT, REASON, PROGRESS, FAILURE = unpack(KEYS, 1, 7)
+local IDS, DONE, COUNTS, QUEUES, NODES, SEEN, BOOTS, BAD = unpack(KEYS, 8, 15)
+-- A store that was emptied or replaced must not take a token from before.
+if redis.call('HGET', META, 'store_id') ~= ARGV[1] then
+    return redis.error_reply('STORAGE_RESET')
+end
+local TAG, BATCH = ARGV[2], cmsgpack.unpack(ARGV[3])
+
+local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED = 0, 1, 2, 3, 5, 6
+local FORMAT, FIXED = '>BBBi4i4i8c16i8i8i8i8i8i8', 83 -- as HEAD in rows.py; queue and name follow
+local NEVER, NOBODY = -1, string.rep('\0', 16)
+local PRIORITY = 2 ^ 50 -- above every millisecond; times 3 still exact in a double
+local CHUNK = 4000 -- arguments at once: unpack gives up near 8,000
+
+local function ready_key(queue) return TAG .. 'ready:' .. queue end
+local function due_key(queue) return TAG .. 'due:' .. queue end
+local function lease_key(boot) return TAG .. 'lease:' .. boot end
+
+-- A header as a table; nil when there is none or it is none of ours.
+local function head_of(raw)
+    if not raw or #raw < FIXED + 2 then return nil end
+    if #raw < FIXED + 2 + string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2) then return nil end
+    local h = {}
+    h.state, h.priority, h.cancel, h.attempt, h.crashes, h.token, h.boot, h.vtime, h.run_at, h.started, h.finished,
+        h.inserted, h.timeout = struct.unpack(FORMAT, raw)
+    h.queue = struct.unpack('>Hc0', raw, FIXED + 1)
+    h.tail = string.sub(raw, FIXED + 1)
+    return h
+end
+
+local function raw_of(h)
+    return struct.pack(FORMAT, h.state, h.priority, h.cancel, h.attempt, h.crashes, h.token, h.boot, h.vtime, h.run_at,
+        h.started, h.finished, h.inserted, h.timeout) .. h.tail
+end
+
+-- A command whose arguments may be many; none at all is no call.
+local function call(command, key, arguments)
+    for from = 1, #arguments, CHUNK do
+        redis.call(command, key, unpack(arguments, from, math.min(from + CHUNK - 1, #arguments)))
+    end
+end
+
+-- The fields of a hash, in order; false where there is none.
+local function fields_of(key, fields)
+    if #fields <= CHUNK then
+        return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
+    end
+    local found = {}
+    for from = 1, #fields, CHUNK do
+        local to = math.min(from + CHUNK - 1, #fields)
+        for index, value in ipairs(redis.call('HMGET', key, unpack(fields, from, to))) do
+            found[from + index - 1] = value
+        end
+    end
+    return found
+end
+
+-- Headers by id; nil for a job that is not there.
+local function heads_of(ids)
+    local heads = {}
+    for index, raw in ipairs(fields_of(HEAD, ids)) do
+        heads[ids[index]] = head_of(raw)
+    end
+    return heads
+end
+
+-- What a script will write, gathered by key and written last.
+local function gathered()
+    return setmetatable({}, { __index = function(lists, key)
+        local list = {}
+        rawset(lists, key, list)
+        return list
+    end })
+end
+
+local function call_all(command, lists)
+    for key, list in pairs(lists) do call(command, key, list) end
+end
+
+local function add(list, ...)
+    for index = 1, select('#', ...) do list[#list + 1] = (select(index, ...)) end
+end
+
+local moves = {}
+
+local function moved(queue, from, to, count)
+    if from then
+        local field = from .. ':' .. queue
+        moves[field] = (moves[field] or 0) - (count or 1)
+    end
+    if to then
+        local field = to .. ':' .. queue
+        moves[field] = (moves[field] or 0) + (count or 1)
+    end
+end
+
+local function write_counts()
+    for field, count in pairs(moves) do
+        if count ~= 0 then redis.call('HINCRBY', COUNTS, field, count) end
+    end
+end
+
+-- Beyond maxmemory a script is refused at its first growing write unless it wrote before. Completions must go on.
+local function write_beyond_maxmemory()
+    redis.call('ZREM', DONE, '')
+end
+
+local function place_of(h)
+    if h.state == AVAILABLE then return ready_key(h.queue) end
+    if h.state == SCHEDULED or h.state == RETRYABLE then return due_key(h.queue) end
+    if h.state == EXECUTING then return lease_key(h.boot) end
+    return DONE
+end
+
+local function server_ms()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Whether a job executes under exactly this claim: the fence of all writes for it.
+local function is_leased(h, token, boot)
+    return h ~= nil and h.state == EXECUTING and h.token == token and h.boot == boot
+end
+
+-- Remove jobs that do not execute, with all that is kept of them.
+local function remove_jobs(ids, heads)
+    local out = gathered()
+    for _, id in ipairs(ids) do
+        local h = heads[id]
+        if h then
+            add(out[place_of(h)], id)
+            moved(h.queue, h.state, nil)
+        end
+    end
+    call_all('ZREM', out)
+    for _, key in ipairs({ HEAD, BODY, RESULT, REASON, PROGRESS, FAILURE, BAD }) do call('HDEL', key, ids) end
+    call('ZREM', IDS, ids)
+    write_counts()
+end
+
+-- Jobs whole, as `rows.py` takes them: a list for each column.
+local function rows_of(ids)
+    local heads, leases = fields_of(HEAD, ids), {}
+    for index, raw in ipairs(heads) do
+        local h = head_of(raw)
+        if not h then
+            heads[index] = false
+        elseif h.state == EXECUTING then
+            leases[index] = tonumber(redis.call('ZSCORE', lease_key(h.boot), ids[index]) or NEVER)
+        end
+        leases[index] = leases[index] or NEVER
+    end
+    return { ids, heads, fields_of(BODY, ids), fields_of(RESULT, ids), fields_of(REASON, ids),
+        fields_of(PROGRESS, ids), leases }
+end

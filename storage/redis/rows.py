@@ -1,0 +1,159 @@
+"""Headers and columns as scripts give them, as records; and records as scripts take them.
+
+A header is what transitions change, in few bytes, and behind it the queue and the name. The payload lies apart, so that
+no transition copies it, and whatever bytes it holds it can be given to a node.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+
+from ..job import Claimed, Job, JobState, NewJob
+from ..records import ErrorRecord, Failure, Node
+
+AVAILABLE = JobState.AVAILABLE.code
+SCHEDULED = JobState.SCHEDULED.code
+RETRYABLE = JobState.RETRYABLE.code
+CANCELLED = JobState.CANCELLED.code
+STATES: tuple[JobState, ...] = tuple(JobState)
+NEVER = -1  # a time or a timeout that is not set
+NOBODY = bytes(16)
+
+# state, priority, cancel_requested, attempt, crashes, claim_token, boot_id, vtime, run_at, started_at, finished_at,
+# inserted_at, timeout_ms; prelude.lua knows the same
+HEAD = struct.Struct(">BBBiiq16sqqqqqq")
+_LENGTH = struct.Struct(">H")
+
+Columns = Sequence[Any]  # as a script gives them; the functions below give them their types
+
+
+def packed(batch: Any) -> bytes:
+    """A batch as scripts read it: text and bytes alike, since Redis knows no bin type."""
+    encoded: bytes = msgpack.packb(batch, use_bin_type=False)
+    return encoded
+
+
+def inserted(jobs: Sequence[NewJob], now: int) -> bytes:
+    """The batch of `insert.lua`."""
+    batch: list[Any] = []
+    for job_id, name, queue, payload, priority, asked, timeout_ms in jobs:
+        run_at = now if asked is None else asked
+        state = AVAILABLE if run_at <= now else SCHEDULED
+        times = run_at, run_at, NEVER, NEVER, now, NEVER if timeout_ms is None else timeout_ms
+        line = queue.encode()
+        head = HEAD.pack(state, priority, 0, 0, 0, 0, NOBODY, *times) + _LENGTH.pack(len(line)) + line + name.encode()
+        batch += (job_id, head, payload, line, state, priority, run_at)
+    return packed(batch)
+
+
+def claimed_of(job_id: bytes, head: bytes, payload: bytes | None, queue: str) -> Claimed:
+    """A job that a claim gave."""
+    _, priority, _, attempt, crashes, token, _, _, _, _, _, inserted_at, timeout_ms = HEAD.unpack_from(head)
+    _, name = _names(head)
+    return Claimed(
+        job_id,
+        name,
+        queue,
+        payload or b"",
+        priority,
+        attempt,
+        token,
+        crashes,
+        inserted_at,
+        None if timeout_ms == NEVER else timeout_ms,
+    )
+
+
+def jobs_of(columns: Columns) -> dict[bytes, Job]:
+    """The jobs of `rows_of` in prelude.lua, by id in its order; unknown ones are left out."""
+    found: dict[bytes, Job] = {}
+    for job_id, head, payload, result, reason, progress, lease_until in zip(*columns, strict=True):
+        if head is None:
+            continue
+        (
+            state,
+            priority,
+            cancel_requested,
+            attempt,
+            crashes,
+            claim_token,
+            boot_id,
+            vtime,
+            run_at,
+            started_at,
+            finished_at,
+            inserted_at,
+            timeout_ms,
+        ) = HEAD.unpack_from(head)
+        queue, name = _names(head)
+        found[job_id] = Job(
+            id=job_id,
+            name=name,
+            queue=queue,
+            state=STATES[state],
+            priority=priority,
+            vtime=vtime,
+            run_at=run_at,
+            inserted_at=inserted_at,
+            attempt=attempt,
+            claim_token=claim_token,
+            crashes=crashes,
+            payload=payload or b"",
+            timeout_ms=_unless_never(timeout_ms),
+            boot_id=None if boot_id == NOBODY else boot_id,
+            lease_until=_unless_never(lease_until),
+            started_at=_unless_never(started_at),
+            finished_at=_unless_never(finished_at),
+            cancel_requested=bool(cancel_requested),
+            result=result,
+            reason=None if reason is None else reason.decode(),
+            progress=progress,
+        )
+    return found
+
+
+def packed_failure(claim_token: int, attempt: int, boot_id: bytes, now: int, error: ErrorRecord) -> bytes:
+    """One failure, to be joined to those before it."""
+    return packed((claim_token, attempt, boot_id, now, *error))
+
+
+def failures_of(joined: bytes | None) -> list[Failure]:
+    """The failures of a job, oldest first."""
+    unpacker = msgpack.Unpacker(raw=True)
+    unpacker.feed(joined or b"")
+    return [
+        Failure(token, attempt, boot_id, at, ErrorRecord(kind.decode(), message.decode(), traceback.decode()))
+        for token, attempt, boot_id, at, kind, message, traceback in unpacker
+    ]
+
+
+def packed_node(node: Node) -> bytes:
+    """What a node says of itself once."""
+    return packed((node.host, node.pid, node.version, node.started_at))
+
+
+def packed_sight(seen_at: int, report: bytes) -> bytes:
+    """What a node says with each beat."""
+    return packed((seen_at, report))
+
+
+def node_of(boot_id: bytes, said: bytes, seen: bytes) -> Node:
+    """A row of a node."""
+    host, pid, version, started_at = msgpack.unpackb(said, raw=True)
+    seen_at, report = msgpack.unpackb(seen, raw=True)
+    return Node(boot_id, host.decode(), pid, version.decode(), started_at, report, seen_at)
+
+
+def _names(head: bytes) -> tuple[str, str]:
+    """Queue and name."""
+    [length] = _LENGTH.unpack_from(head, HEAD.size)
+    start = HEAD.size + _LENGTH.size
+    return head[start : start + length].decode(), head[start + length :].decode()
+
+
+def _unless_never(value: int) -> int | None:
+    return None if value == NEVER else value

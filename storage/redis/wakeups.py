@@ -1,0 +1,103 @@
+"""Wake-ups by publish and subscribe: one channel for a store, on a connection of its own.
+
+A message names the handle that sent it, which passes over its own. A subscription that broke is made anew, with a
+pause that grows from 50 ms to 2 s; since hints were missed meanwhile, its listener is then told to look everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection
+
+import msgpack
+
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from ...kernel.clock import Clock
+from ..errors import StorageError
+from ..ports.wakeups import WakeupStore
+from ..records import Wakeup
+from .address import Address
+from .connection import SOCKET_TIMEOUT_S, Server, connect
+from .rows import packed
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+_OnWakeups = Callable[[Collection[Wakeup]], None]
+
+
+class RedisWakeups(WakeupStore):
+    """Hints between the nodes on one store."""
+
+    def __init__(self, server: Server, clock: Clock, sender: bytes) -> None:
+        self._server = server
+        self._clock = clock
+        self._sender = sender  # differs between handles
+        self._listening: asyncio.Task[None] | None = None
+
+    async def listen(self, on_wakeups: _OnWakeups) -> None:
+        await self.close()
+        subscribed = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(
+            self._listen(on_wakeups, subscribed), name="callboard-redis-wakeups"
+        )
+        self._listening = task
+        # What is announced after this returns is heard, unless the server is not there: then polling does.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SOCKET_TIMEOUT_S):
+                await subscribed.wait()
+
+    async def announce(self, wakeups: Collection[Wakeup]) -> None:
+        if not wakeups or not self._server.is_open:
+            return
+        message = packed((self._sender, [tuple(wakeup) for wakeup in wakeups]))
+        with contextlib.suppress(StorageError):  # a hint that is lost is found by polling
+            await self._server.command("PUBLISH", self._server.keys.wakeups, message)
+
+    async def close(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait([listening])
+
+    async def _listen(self, on_wakeups: _OnWakeups, subscribed: asyncio.Event) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            with contextlib.suppress(RedisError, OSError):  # whoever asks the store meets the same, and can say so
+                async with _subscription(self._server.address, self._server.keys.wakeups) as messages:
+                    if subscribed.is_set():
+                        on_wakeups(())
+                    subscribed.set()
+                    pause_s = _FIRST_PAUSE_S
+                    while True:
+                        self._hear(await messages.get_message(timeout=None), on_wakeups)
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _hear(self, message: dict[str, object] | None, on_wakeups: _OnWakeups) -> None:
+        if message is None or message["type"] != "message" or not isinstance(message["data"], bytes):
+            return
+        try:
+            sender, wakeups = msgpack.unpackb(message["data"], raw=True)
+            heard = [Wakeup(topic.decode(), queue.decode()) for topic, queue in wakeups]
+        except (ValueError, TypeError, AttributeError, msgpack.UnpackException):
+            on_wakeups(())  # of some other version
+            return
+        if sender != self._sender:
+            on_wakeups(heard)
+
+
+@contextlib.asynccontextmanager
+async def _subscription(address: Address, channel: str) -> AsyncIterator[PubSub]:
+    client = connect(address, connections=1)
+    messages = client.pubsub()
+    try:
+        await messages.subscribe(channel)
+        await messages.get_message(timeout=SOCKET_TIMEOUT_S)  # the server's word that it is so
+        yield messages
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            await messages.aclose()  # type: ignore[no-untyped-call]
+        await client.aclose()
