@@ -37,20 +37,20 @@ class Script:
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-def connect(address: Address, *, connections: int = _CONNECTIONS) -> aio.Redis:
-    """A client that connects when first used. A call waits for a free connection, and 5 s for its answer."""
+def connect(address: Address, *, connections: int = _CONNECTIONS, timeout_s: float = SOCKET_TIMEOUT_S) -> aio.Redis:
+    """A client that connects when first used. Each call waits `timeout_s` for a free connection and for its answer."""
     kind = aio.SSLConnection if address.is_tls else aio.Connection
     pool = aio.BlockingConnectionPool(
         connection_class=kind,
         max_connections=connections,
-        timeout=SOCKET_TIMEOUT_S,
+        timeout=timeout_s,
         host=address.host,
         port=address.port,
         db=address.db,
         username=address.username,
         password=address.password,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         health_check_interval=_HEALTH_CHECK_S,
         retry=Retry(NoBackoff(), 0),
@@ -62,10 +62,13 @@ def connect(address: Address, *, connections: int = _CONNECTIONS) -> aio.Redis:
 class Server:
     """One client of one store: scripts and the few plain commands, with the errors of `storage/errors.py`."""
 
-    def __init__(self, address: Address, *, connections: int = _CONNECTIONS) -> None:
+    def __init__(
+        self, address: Address, *, connections: int = _CONNECTIONS, timeout_s: float = SOCKET_TIMEOUT_S
+    ) -> None:
         self.address = address
         self.keys = Keys(address.namespace)
         self.store_id = b""  # of the store that was opened; every script compares it
+        self.timeout_s = timeout_s
         self._connections = connections
         self._client: aio.Redis | None = None
 
@@ -75,7 +78,7 @@ class Server:
 
     def open(self) -> None:
         """Make a client on the running event loop; it connects when first used."""
-        self._client = connect(self.address, connections=self._connections)
+        self._client = connect(self.address, connections=self._connections, timeout_s=self.timeout_s)
 
     async def close(self) -> None:
         """Let go of all connections. Idempotent."""

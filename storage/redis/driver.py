@@ -19,14 +19,14 @@ from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
 from .address import Address
-from .connection import Server
+from .connection import SOCKET_TIMEOUT_S, Server
 from .examine import examine
 from .heartbeats import RedisHeartbeat
 from .jobs import RedisJobs
 from .nodes import RedisNodes
 from .opening import open_store
 from .queues import RedisQueues
-from .wakeups import RedisWakeups
+from .wakeups import SILENCE_S, RedisWakeups
 
 
 class RedisStore(Store):
@@ -34,15 +34,23 @@ class RedisStore(Store):
 
     is_durable = True
     is_shared = True
+    wakeups: RedisWakeups
 
-    def __init__(self, address: Address, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        clock: Clock,
+        timeout_s: float = SOCKET_TIMEOUT_S,  # for a connection, and for each answer; 5
+        silence_s: float = SILENCE_S,  # twice that without a sign of life, and a subscription is made anew; 4
+    ) -> None:
         self.address = address
         self._clock = clock
-        self._server = Server(address)
+        self._server = Server(address, timeout_s=timeout_s)
         self.jobs = RedisJobs(self._server, clock)
         self.queues = RedisQueues(self._server)
         self.nodes = RedisNodes(self._server, clock)
-        self.wakeups = RedisWakeups(self._server, clock, sender=os.urandom(16))
+        self.wakeups = RedisWakeups(self._server, clock, os.urandom(16), silence_s=silence_s)
 
     async def open(self, *, migrate: bool = True) -> None:
         self._server.open()

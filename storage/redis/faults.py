@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from redis import exceptions as e
 
 from ..errors import Corrupt, Full, InvalidStore, StorageError, Unavailable
 
 # By the first word of the answer; the server will be able to again.
+# Redis 6 wraps what a command answered to a script; newer ones add where at the end.
+_WITHIN_SCRIPT = re.compile(r"^Error running script \(call to \w+\): (?:@\w+: ?\d+: )*-?")
 _PASSING = (
     "BUSY",
     "LOADING",
@@ -29,7 +33,7 @@ _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 def translate(error: Exception, where: str, *, is_new_work: bool = False) -> StorageError:
     """What an error of the client or of the server means to a caller."""
-    text = str(error).strip() or type(error).__name__
+    text = _WITHIN_SCRIPT.sub("", str(error).strip()) or type(error).__name__
     word = text.split(" ", 1)[0]
     if isinstance(error, e.OutOfMemoryError) or word == "OOM":
         if is_new_work:
@@ -46,7 +50,7 @@ def translate(error: Exception, where: str, *, is_new_work: bool = False) -> Sto
         return InvalidStore(
             f"{where} does not hold this namespace, the cluster's node {error.host}:{error.port} does: name that one"
         )
-    if isinstance(error, e.ReadOnlyError):
+    if isinstance(error, e.ReadOnlyError) or word == "READONLY":
         return Unavailable(f"{where} is a replica or read-only: {text}")
     if isinstance(error, e.ResponseError) and not isinstance(error, e.ClusterError | e.TryAgainError):
         if word in _PASSING:

@@ -19,7 +19,7 @@ class RedisHeartbeat(HeartbeatStore):
 
     def __init__(self, opened: Server, clock: Clock) -> None:
         self._opened = opened
-        self._server = Server(opened.address, connections=1)
+        self._server = Server(opened.address, connections=1, timeout_s=opened.timeout_s)
         self._clock = clock
 
     async def open(self) -> None:

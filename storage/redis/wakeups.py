@@ -23,6 +23,7 @@ from .address import Address
 from .connection import SOCKET_TIMEOUT_S, Server, connect
 from .rows import packed
 
+SILENCE_S = 4.0  # twice that without a sign of life, and a connection is given up
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 _OnWakeups = Callable[[Collection[Wakeup]], None]
@@ -31,10 +32,12 @@ _OnWakeups = Callable[[Collection[Wakeup]], None]
 class RedisWakeups(WakeupStore):
     """Hints between the nodes on one store."""
 
-    def __init__(self, server: Server, clock: Clock, sender: bytes) -> None:
+    def __init__(self, server: Server, clock: Clock, sender: bytes, *, silence_s: float = SILENCE_S) -> None:
         self._server = server
         self._clock = clock
         self._sender = sender  # differs between handles
+        self._silence_s = silence_s
+        self.is_subscribed = False  # between two subscriptions hints are missed
         self._listening: asyncio.Task[None] | None = None
 
     async def listen(self, on_wakeups: _OnWakeups) -> None:
@@ -71,13 +74,28 @@ class RedisWakeups(WakeupStore):
                         on_wakeups(())
                     subscribed.set()
                     pause_s = _FIRST_PAUSE_S
-                    while True:
-                        self._hear(await messages.get_message(timeout=None), on_wakeups)
+                    self.is_subscribed = True
+                    await self._hear_all(messages, on_wakeups)
+            self.is_subscribed = False
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _hear(self, message: dict[str, object] | None, on_wakeups: _OnWakeups) -> None:
-        if message is None or message["type"] != "message" or not isinstance(message["data"], bytes):
+    async def _hear_all(self, messages: PubSub, on_wakeups: _OnWakeups) -> None:
+        """Until the connection breaks. One that is silent is asked for a sign of life, and given up without any."""
+        is_asked = False
+        while True:
+            message = await messages.get_message(timeout=self._silence_s)
+            if message is not None:
+                is_asked = False
+                self._hear(message, on_wakeups)
+            elif is_asked:
+                return
+            else:
+                is_asked = True
+                await messages.ping()
+
+    def _hear(self, message: dict[str, object], on_wakeups: _OnWakeups) -> None:
+        if message["type"] != "message" or not isinstance(message["data"], bytes):
             return
         try:
             sender, wakeups = msgpack.unpackb(message["data"], raw=True)

@@ -100,8 +100,7 @@ class RedisPlace(Place):
         await super().pass_time(seconds)
         with self.server.client() as client:
             for key in client.scan_iter(f"{{{self.namespace}}}:lease:*", count=1000):
-                members = client.execute_command("ZRANGE", key, 0, -1)
-                for member in members:
+                for member in client.execute_command("ZRANGE", key, 0, -1) or ():
                     client.execute_command("ZINCRBY", key, -seconds * 1000, member)
 
 
