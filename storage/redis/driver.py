@@ -34,7 +34,6 @@ class RedisStore(Store):
 
     is_durable = True
     is_shared = True
-    wakeups: RedisWakeups
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ CANCELLED = JobState.CANCELLED.code
 STATES: tuple[JobState, ...] = tuple(JobState)
 NEVER = -1  # a time or a timeout that is not set
 NOBODY = bytes(16)
+PRIORITY = 1 << 50  # above every millisecond; times 3 still exact in a double, as prelude.lua has it
 
 # state, priority, cancel_requested, attempt, crashes, claim_token, boot_id, vtime, run_at, started_at, finished_at,
 # inserted_at, timeout_ms; prelude.lua knows the same
@@ -46,7 +47,8 @@ def inserted(jobs: Sequence[NewJob], now: int) -> bytes:
         times = run_at, run_at, NEVER, NEVER, now, NEVER if timeout_ms is None else timeout_ms
         line = queue.encode()
         head = HEAD.pack(state, priority, 0, 0, 0, 0, NOBODY, *times) + _LENGTH.pack(len(line)) + line + name.encode()
-        batch += (job_id, head, payload, line, state, priority, run_at)
+        score = run_at if state == SCHEDULED else priority * PRIORITY + run_at
+        batch += (job_id, head, payload, line, state, str(score))
     return packed(batch)
 
 

@@ -11,6 +11,7 @@ local TAG, BATCH = ARGV[2], cmsgpack.unpack(ARGV[3])
 
 local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED = 0, 1, 2, 3, 5, 6
 local FORMAT, FIXED = '>BBBi4i4i8c16i8i8i8i8i8i8', 83 -- as HEAD in rows.py; queue and name follow
+local FORMAT_WITH_QUEUE = FORMAT .. 'Hc0'
 local NEVER, NOBODY = -1, string.rep('\0', 16)
 local PRIORITY = 2 ^ 50 -- above every millisecond; times 3 still exact in a double
 local CHUNK = 4000 -- arguments at once: unpack gives up near 8,000
@@ -19,16 +20,15 @@ local function ready_key(queue) return TAG .. 'ready:' .. queue end
 local function due_key(queue) return TAG .. 'due:' .. queue end
 local function lease_key(boot) return TAG .. 'lease:' .. boot end
 
--- A header as a table; nil when there is none or it is none of ours.
+-- A header as a table, made in one go; nil when there is none or it is none of ours.
 local function head_of(raw)
     if not raw or #raw < FIXED + 2 then return nil end
     if #raw < FIXED + 2 + string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2) then return nil end
-    local h = {}
-    h.state, h.priority, h.cancel, h.attempt, h.crashes, h.token, h.boot, h.vtime, h.run_at, h.started, h.finished,
-        h.inserted, h.timeout = struct.unpack(FORMAT, raw)
-    h.queue = struct.unpack('>Hc0', raw, FIXED + 1)
-    h.tail = string.sub(raw, FIXED + 1)
-    return h
+    local state, priority, cancel, attempt, crashes, token, boot, vtime, run_at, started, finished, inserted, timeout,
+        queue = struct.unpack(FORMAT_WITH_QUEUE, raw)
+    return { state = state, priority = priority, cancel = cancel, attempt = attempt, crashes = crashes, token = token,
+        boot = boot, vtime = vtime, run_at = run_at, started = started, finished = finished, inserted = inserted,
+        timeout = timeout, queue = queue, tail = string.sub(raw, FIXED + 1) }
 end
 
 local function raw_of(h)
@@ -80,26 +80,43 @@ local function call_all(command, lists)
     for key, list in pairs(lists) do call(command, key, list) end
 end
 
-local function add(list, ...)
-    for index = 1, select('#', ...) do list[#list + 1] = (select(index, ...)) end
+local function add(list, one)
+    list[#list + 1] = one
 end
 
-local moves = {}
+local function add_pair(list, one, other)
+    local length = #list
+    list[length + 1], list[length + 2] = one, other
+end
 
+-- Milliseconds as a score: a number would be written out digit by digit each time it is given to a command.
+local function score(ms)
+    return string.format('%.0f', ms)
+end
+
+local function ready_score(h)
+    return string.format('%.0f', h.priority * PRIORITY + h.vtime)
+end
+
+local moves = {} -- by queue, then by state
+
+-- Count jobs of a queue from one state, if any, to another, if any.
 local function moved(queue, from, to, count)
-    if from then
-        local field = from .. ':' .. queue
-        moves[field] = (moves[field] or 0) - (count or 1)
+    local row = moves[queue]
+    if not row then
+        row = {}
+        moves[queue] = row
     end
-    if to then
-        local field = to .. ':' .. queue
-        moves[field] = (moves[field] or 0) + (count or 1)
-    end
+    count = count or 1
+    if from then row[from] = (row[from] or 0) - count end
+    if to then row[to] = (row[to] or 0) + count end
 end
 
 local function write_counts()
-    for field, count in pairs(moves) do
-        if count ~= 0 then redis.call('HINCRBY', COUNTS, field, count) end
+    for queue, row in pairs(moves) do
+        for state, count in pairs(row) do
+            if count ~= 0 then redis.call('HINCRBY', COUNTS, state .. ':' .. queue, count) end
+        end
     end
 end
 

@@ -19,6 +19,7 @@ from callboard.storage.redis import rows
 from callboard.storage.redis.connection import Script
 from callboard.storage.redis.driver import RedisStore
 from callboard.storage.redis.keys import Keys
+from callboard.storage.redis.wakeups import RedisWakeups
 from tests.storage.redis.conftest import handle
 from tests.support.eventually import eventually
 from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true
@@ -252,7 +253,7 @@ async def test_every_key_of_a_life_carries_the_tag(server: RedisServer, store: R
     await store.queues.pause(["other"])
 
     with server.at.client() as client:
-        keys = set(client.keys())
+        keys = {bytes(key) for key in client.keys()}
 
     assert third.id in job_ids
     assert {b"{jobs}:ids", b"{jobs}:lease:" + node.boot_id, b"{jobs}:due:default"} <= keys
@@ -313,6 +314,7 @@ async def test_a_subscription_that_fell_silent_is_made_anew(server: RedisServer,
 
 
 def is_subscribed(store: RedisStore) -> bool:
+    assert isinstance(store.wakeups, RedisWakeups)
     return store.wakeups.is_subscribed
 
 

@@ -15,7 +15,7 @@ for index, id in ipairs(ids) do
     elseif h.state > EXECUTING then
         answer[index] = 'T'
     else
-        add(reasons, id, reason)
+        add_pair(reasons, id, reason)
         if h.state == EXECUTING then
             h.cancel = 1
             answer[index] = 'R'
@@ -23,10 +23,10 @@ for index, id in ipairs(ids) do
             add(out[place_of(h)], id)
             moved(h.queue, h.state, CANCELLED)
             h.state, h.finished, h.boot = CANCELLED, wall_ms, NOBODY
-            add(done, wall_ms, id)
+            add_pair(done, wall_ms, id)
             answer[index] = 'C'
         end
-        add(written, id, raw_of(h))
+        add_pair(written, id, raw_of(h))
     end
 end
 

@@ -1,7 +1,7 @@
 -- BATCH: wall_ms, lease_ms, boot id, then for each request queue, limit
 -- Answers for each request: 1 if paused, the next run_at or -1, ids, headers, payloads.
 local wall_ms, lease_ms, boot = BATCH[1], BATCH[2], BATCH[3]
-local lease_until = server_ms() + lease_ms
+local lease_until = score(server_ms() + lease_ms)
 local LEAST_PROMOTED = 100
 
 -- A header that is not ours ends its job, so that it blocks no line; the bytes stay.
@@ -33,8 +33,8 @@ local function promote(queue, limit)
         if h then
             moved(queue, h.state, AVAILABLE)
             h.state, h.vtime = AVAILABLE, h.run_at
-            add(written, id, raw_of(h))
-            add(line, h.priority * PRIORITY + h.vtime, id)
+            add_pair(written, id, raw_of(h))
+            add_pair(line, ready_score(h), id)
         else
             end_unreadable(queue, SCHEDULED, id)
         end
@@ -45,28 +45,26 @@ end
 
 local function lease(queue, limit)
     local popped = redis.call('ZPOPMIN', ready_key(queue), limit)
-    local waiting = {}
-    for at = 1, #popped, 2 do add(waiting, popped[at]) end
-    local heads = heads_of(waiting)
-    local ids, raws, written, leases = {}, {}, {}, {}
-    for _, id in ipairs(waiting) do
-        local h = heads[id]
+    local waiting, ids, raws, written, leases, count = {}, {}, {}, {}, {}, 0
+    for at = 1, #popped, 2 do waiting[(at + 1) / 2] = popped[at] end
+    for index, raw in ipairs(fields_of(HEAD, waiting)) do
+        local id, h = waiting[index], head_of(raw)
         if h then
             h.state, h.token, h.attempt, h.boot, h.started = EXECUTING, h.token + 1, h.attempt + 1, boot, wall_ms
-            local raw = raw_of(h)
-            add(ids, id)
-            add(raws, raw)
-            add(written, id, raw)
-            add(leases, lease_until, id)
+            raw = raw_of(h)
+            count = count + 1
+            ids[count], raws[count] = id, raw
+            written[2 * count - 1], written[2 * count] = id, raw
+            leases[2 * count - 1], leases[2 * count] = lease_until, id
         else
             end_unreadable(queue, AVAILABLE, id)
         end
     end
-    if #ids > 0 then
+    if count > 0 then
         call('HSET', HEAD, written)
         call('ZADD', lease_key(boot), leases)
         redis.call('SADD', BOOTS, boot)
-        moved(queue, AVAILABLE, EXECUTING, #ids)
+        moved(queue, AVAILABLE, EXECUTING, count)
     end
     return ids, raws, fields_of(BODY, ids)
 end

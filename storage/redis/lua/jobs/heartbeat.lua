@@ -1,7 +1,7 @@
 -- BATCH: lease_ms, boot id, what `seen` keeps of the node, then for each beat id, token, progress (false: no news)
 -- Answers the positions of the lost and of those to be cancelled, and for each orphan id, token, queue.
 local lease_ms, boot, seen, WIDTH = BATCH[1], BATCH[2], BATCH[3], 3
-local lease_until, leases = server_ms() + lease_ms, lease_key(boot)
+local lease_until, leases = score(server_ms() + lease_ms), lease_key(boot)
 local held = redis.call('ZRANGE', leases, 0, -1)
 local heads = heads_of(held)
 
@@ -13,8 +13,8 @@ for at = 4, #BATCH, WIDTH do
     if not is_leased(h, token, boot) then
         add(lost, position)
     else
-        add(renewed, lease_until, id)
-        if news then add(progress, id, news) end
+        add_pair(renewed, lease_until, id)
+        if news then add_pair(progress, id, news) end
         if h.cancel == 1 then add(stopped, position) end
     end
 end

@@ -1,35 +1,45 @@
--- BATCH: for each job id, header, payload, queue, state, priority, run_at
+-- BATCH: for each job id, header, payload, queue, state, score in its line
 -- Answers a text with '1' for each job that was created and '0' for each that was there. The header comes first: it is
 -- the write that maxmemory refuses, and then nothing was written.
-local WIDTH = 7
-local ids, known, answer = {}, {}, {}
-for at = 1, #BATCH, WIDTH do add(ids, BATCH[at]) end
+local WIDTH = 6
+local ids, known, answer, count = {}, {}, {}, 0
+for at = 1, #BATCH, WIDTH do
+    count = count + 1
+    ids[count] = BATCH[at]
+end
 for index, raw in ipairs(fields_of(HEAD, ids)) do known[ids[index]] = raw end
 
-local heads, bodies, members, queues, lines = {}, {}, {}, {}, gathered()
-for index, id in ipairs(ids) do
+local heads, bodies, members, lines, created = {}, {}, {}, {}, 0
+for index = 1, count do
+    local at = (index - 1) * WIDTH
+    local id = ids[index]
     if known[id] then
         answer[index] = '0'
     else
-        local _, head, body, queue, state, priority, run_at = unpack(BATCH, (index - 1) * WIDTH + 1, index * WIDTH)
+        local queue, state = BATCH[at + 4], BATCH[at + 5]
         known[id], answer[index] = true, '1'
-        add(heads, id, head)
-        add(bodies, id, body)
-        add(members, 0, id)
-        if state == AVAILABLE then
-            add(lines[ready_key(queue)], priority * PRIORITY + run_at, id)
-        else
-            add(lines[due_key(queue)], run_at, id)
+        created = created + 2
+        heads[created - 1], heads[created] = id, BATCH[at + 2]
+        bodies[created - 1], bodies[created] = id, BATCH[at + 3]
+        members[created - 1], members[created] = '0', id
+        local of_queue = lines[queue]
+        if not of_queue then
+            of_queue = { [AVAILABLE] = {}, [SCHEDULED] = {} }
+            lines[queue] = of_queue
         end
-        queues[queue] = true
-        moved(queue, nil, state)
+        add_pair(of_queue[state], BATCH[at + 6], id)
     end
 end
 
 call('HSET', HEAD, heads)
 call('HSET', BODY, bodies)
 call('ZADD', IDS, members)
-call_all('ZADD', lines)
-for queue in pairs(queues) do redis.call('HSETNX', QUEUES, queue, '0') end
+for queue, of_queue in pairs(lines) do
+    call('ZADD', ready_key(queue), of_queue[AVAILABLE])
+    call('ZADD', due_key(queue), of_queue[SCHEDULED])
+    moved(queue, nil, AVAILABLE, #of_queue[AVAILABLE] / 2)
+    moved(queue, nil, SCHEDULED, #of_queue[SCHEDULED] / 2)
+    redis.call('HSETNX', QUEUES, queue, '0')
+end
 write_counts()
 return table.concat(answer)

@@ -16,17 +16,17 @@ for index, id in ipairs(ids) do
         h.attempt = h.attempt - restored
         if h.cancel == 1 then
             h.state, h.finished, h.cancel = CANCELLED, wall_ms, 0
-            add(done, wall_ms, id)
+            add_pair(done, wall_ms, id)
         else
             h.state, h.run_at = state, run_at or h.run_at
             if state == AVAILABLE then
-                add(lines[ready_key(h.queue)], h.priority * PRIORITY + h.vtime, id)
+                add_pair(lines[ready_key(h.queue)], ready_score(h), id)
             else
-                add(lines[due_key(h.queue)], h.run_at, id)
+                add_pair(lines[due_key(h.queue)], h.run_at, id)
             end
         end
         moved(h.queue, EXECUTING, h.state)
-        add(written, id, raw_of(h))
+        add_pair(written, id, raw_of(h))
         add(released, id)
         if failure then add(failures, { id, failure }) end
         answer[index] = '1'

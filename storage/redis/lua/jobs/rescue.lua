@@ -18,24 +18,24 @@ for index, id in ipairs(ids) do
     local h, boot = heads[id], expired[index][3]
     add(released[lease_key(boot)], id)
     if h and h.state == EXECUTING and h.boot == boot then
-        add(failures, id, cmsgpack.pack({ h.token, h.attempt, h.boot, wall_ms, kind, message, '' }))
+        add_pair(failures, id, cmsgpack.pack({ h.token, h.attempt, h.boot, wall_ms, kind, message, '' }))
         h.attempt, h.crashes, h.boot = h.attempt - 1, h.crashes + 1, NOBODY
         h.state = AVAILABLE
         if h.cancel == 1 then
             h.state = CANCELLED
         elseif h.crashes >= max_crashes then
             h.state = FAILED
-            add(reasons, id, 'poison')
+            add_pair(reasons, id, 'poison')
         end
         h.cancel = 0
         if h.state == AVAILABLE then
-            add(lines[ready_key(h.queue)], h.priority * PRIORITY + h.vtime, id)
+            add_pair(lines[ready_key(h.queue)], ready_score(h), id)
         else
             h.finished = wall_ms
-            add(done, wall_ms, id)
+            add_pair(done, wall_ms, id)
         end
         moved(h.queue, EXECUTING, h.state)
-        add(written, id, raw_of(h))
+        add_pair(written, id, raw_of(h))
         add(answer, { id, h.queue, h.state })
     end
 end

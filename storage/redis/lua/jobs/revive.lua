@@ -18,10 +18,10 @@ for index, id in ipairs(ids) do
             add(out[place_of(h)], id)
             moved(h.queue, h.state, AVAILABLE)
             h.state, h.vtime, h.run_at, h.finished = AVAILABLE, wall_ms, wall_ms, NEVER
-            add(lines[ready_key(h.queue)], h.priority * PRIORITY + wall_ms, id)
+            add_pair(lines[ready_key(h.queue)], h.priority * PRIORITY + wall_ms, id)
             add(forgotten, id)
         end
-        add(written, id, raw_of(h))
+        add_pair(written, id, raw_of(h))
     end
 end
 
