@@ -22,7 +22,7 @@ from callboard.storage.redis.keys import Keys
 from callboard.storage.redis.wakeups import RedisWakeups
 from tests.storage.redis.conftest import handle
 from tests.support.eventually import eventually
-from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true
+from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true, in_state
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -253,7 +253,7 @@ async def test_every_key_of_a_life_carries_the_tag(server: RedisServer, store: R
     await store.queues.pause(["other"])
 
     with server.at.client() as client:
-        keys = {bytes(key) for key in client.keys()}
+        keys = set(client.execute_command("KEYS", "*") or ())
 
     assert third.id in job_ids
     assert {b"{jobs}:ids", b"{jobs}:lease:" + node.boot_id, b"{jobs}:due:default"} <= keys
@@ -332,3 +332,29 @@ async def test_announcing_to_a_server_that_is_gone_raises_nothing(server: RedisS
     server.stop()
 
     await store.wakeups.announce([WORK])
+
+
+async def test_a_node_of_a_cluster_takes_a_namespace_whole(server: RedisServer) -> None:
+    """Every key of every script lies in one slot, or the cluster would refuse it."""
+    clustered = RedisServer(server.binary, "--cluster-enabled", "yes")
+    clustered.start()
+    try:
+        with clustered.at.client() as client:
+            with pytest.raises(Unavailable, match="Hash slot not served"):
+                await handle(clustered).open()
+            slots = range(16384)
+            client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+            await eventually(lambda: "'cluster_state': 'ok'" in str(client.execute_command("CLUSTER INFO")))
+        store = handle(clustered)
+        await store.open()
+        hands = NodeHands(store, SystemClock(), boot_id=b"A" * 16)
+        for state in JobState:
+            await in_state(hands, state, queue=state.value)
+        await hands.beat()
+        await hands.rescue()
+        await store.queues.pause(["other"])
+        assert await store.jobs.prune(finished_before=SystemClock().wall_ms() + 1, limit=10) == 4
+        await assert_counters_are_true(store)
+        await store.close()
+    finally:
+        clustered.remove()

@@ -51,10 +51,10 @@ class RedisServer:
     """A process of one's own. `stop` ends it and leaves the data; `start` goes on from there on the same port."""
 
     def __init__(self, binary: str, *settings: str) -> None:
-        self._binary = binary
+        self.binary = binary
         self._settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-        self.at = RedisAt("127.0.0.1", free_port())
+        self.at = RedisAt("127.0.0.1", free_port(is_for_cluster="--cluster-enabled" in settings))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -63,7 +63,7 @@ class RedisServer:
         settings += ["--appendonly", "yes", "--save", "", "--daemonize", "no", "--loglevel", "warning"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self._binary, *settings, *self._settings],
+                [self.binary, *settings, *self._settings],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,11 +146,14 @@ def remove_leftovers(temporary: Path | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(*, is_for_cluster: bool = False) -> int:
+    """A port that nobody has now; a node of a cluster takes the one 10,000 above it too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if not is_for_cluster or port < 55_000:
+            return port
 
 
 def _cwd(pid: int) -> Path:

@@ -44,9 +44,10 @@ local function promote(queue, limit)
 end
 
 local function lease(queue, limit)
-    local popped = redis.call('ZPOPMIN', ready_key(queue), limit)
-    local waiting, ids, raws, written, leases, count = {}, {}, {}, {}, {}, 0
-    for at = 1, #popped, 2 do waiting[(at + 1) / 2] = popped[at] end
+    -- Not ZPOPMIN, which writes every score out as text for nobody.
+    local waiting = redis.call('ZRANGE', ready_key(queue), 0, limit - 1)
+    redis.call('ZREMRANGEBYRANK', ready_key(queue), 0, limit - 1)
+    local ids, raws, written, leases, count = {}, {}, {}, {}, 0
     for index, raw in ipairs(fields_of(HEAD, waiting)) do
         local id, h = waiting[index], head_of(raw)
         if h then
