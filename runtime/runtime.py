@@ -25,7 +25,7 @@ from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
 from .job import Call, InvalidOption, Registry, call_by_name
 from .node import Node
-from .portal import Portal, refuse_running_loop
+from .portal import Portal, refuse_beside_main_thread
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Runtime(Registry):
         """
         from .running import run_node
 
-        refuse_running_loop("use `async with runtime.work(...)` there")
+        refuse_beside_main_thread("use `async with runtime.work(...)` there")
         run_node(self, queues, ready_file)
 
     def testing(self, *, clock: Literal["virtual"] = "virtual", seed: int = 0) -> AbstractAsyncContextManager[Testing]:
