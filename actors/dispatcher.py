@@ -21,7 +21,7 @@ from .node import NodeParts
 from .wakeups import Subscribe
 from .worker import Assign, Report, Vacancy
 
-LARGEST_CLAIM = 250  # beyond it a claim delays everybody's commit and gains little (stores.md 2)
+LARGEST_CLAIM = 500  # beyond it a claim delays everybody's commit and gains little (stores.md 2)
 
 
 @dataclass(frozen=True, slots=True)

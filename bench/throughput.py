@@ -89,9 +89,9 @@ async def _enqueue(runtime: Runtime, count: int, *, prefix: str = "") -> dict[st
 
 
 async def _memory(count: int, slots: int, parts: list[str]) -> dict[str, Any]:
-    from callboard.runtime.running import quieten_collector
+    from callboard.runtime.running import tune_interpreter
 
-    quieten_collector()
+    tune_interpreter()
     runtime = _runtime("memory://")
     found: dict[str, Any] = {}
     async with runtime:

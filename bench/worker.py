@@ -11,7 +11,7 @@ import uvloop
 from workload import registry
 
 from callboard import Runtime, Settings
-from callboard.runtime.running import quieten_collector
+from callboard.runtime.running import tune_interpreter
 
 
 async def work(url: str, slots: int) -> None:
@@ -34,5 +34,5 @@ async def work(url: str, slots: int) -> None:
 
 
 if __name__ == "__main__":
-    quieten_collector()
+    tune_interpreter()
     uvloop.run(work(sys.argv[1], int(sys.argv[2])))

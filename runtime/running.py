@@ -25,18 +25,20 @@ def run_node(
     runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | None, ready_file: str | os.PathLike[str] | None
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain; a second signal interrupts the jobs."""
-    quieten_collector()
+    tune_interpreter()
     _run(_serve(runtime, queues, None if ready_file is None else Path(ready_file)))
     if any(thread.name.startswith("AnyIO worker") and thread.is_alive() for thread in threading.enumerate()):
         _exit_now()  # a handler's thread that was abandoned still runs: Python would wait for it at exit
 
 
-def quieten_collector() -> None:
-    """Let the garbage collector of a process that is all ours look less often.
+def tune_interpreter() -> None:
+    """Set up Python for a process that is all ours.
 
-    Jobs leave few cycles, and at Python's own thresholds the collector took a fifth of a drain's CPU. What was imported
-    is not looked at again.
+    The collector looks less often: jobs leave few cycles, and at Python's own thresholds it took a fifth of a drain's
+    CPU; what was imported is not looked at again. Threads get their turn after 0.5 ms instead of 5: a store's thread
+    that comes back from the database waits that long for a busy event loop, once for each statement.
     """
+    sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -73,7 +73,8 @@ class SimLoop(BaseEventLoop):
         self._tasks: WeakKeyDictionary[asyncio.Task[Any], _Known] = WeakKeyDictionary()
         self._moved_at = 0  # events when time passed last
         self._crashed: set[object] = set()
-        self._frozen: list[Any] = []  # what crashed machines were about to do
+        self._frozen: set[object] = set()  # machines that stand still, the crashed ones among them
+        self._put_off: list[Any] = []  # what those would have run
 
     @property
     def event_hash(self) -> str:
@@ -86,6 +87,18 @@ class SimLoop(BaseEventLoop):
     def crash(self, machine: object) -> None:
         """From now on nothing of `machine` runs."""
         self._crashed.add(machine)
+        self._frozen.add(machine)
+
+    def freeze(self, machine: object) -> None:
+        """Nothing of `machine` runs until `thaw`; then everything that was due meanwhile."""
+        self._frozen.add(machine)
+
+    def thaw(self, machine: object) -> None:
+        """Undo `freeze`; a machine that crashed stays down."""
+        if machine not in self._crashed:
+            self._frozen.discard(machine)
+            self._ready.extend(handle for handle in self._put_off if handle._context.get(machine_here) is machine)
+            self._put_off = [handle for handle in self._put_off if handle._context.get(machine_here) is not machine]
 
     def waiting(self) -> list[str]:
         """The tasks that have not ended, one line each, oldest first; those of crashed machines left out."""
@@ -94,13 +107,14 @@ class SimLoop(BaseEventLoop):
     def unwind(self) -> None:
         """End whatever is left, so that nothing complains when it is collected.
 
-        Crashed machines come back for it, without their timers. Attempts are cancelled first, so that no handler goes
-        on; then the other tasks, oldest first, each with a virtual minute to end: whoever owns others stops them in
-        order. What is still there then waits for ever, and is forgotten.
+        Machines that stand still come back for it, without their timers. Attempts are cancelled first, so that no
+        handler goes on; then the other tasks, oldest first, each with a virtual minute to end: whoever owns others
+        stops them in order. What is still there then waits for ever, and is forgotten.
         """
         self._crashed.clear()
-        self._ready.extend(self._frozen)
         self._frozen.clear()
+        self._ready.extend(handle for handle in self._put_off if not isinstance(handle, asyncio.TimerHandle))
+        self._put_off.clear()
         try:
             self._end([task for task in self._unfinished() if self._tasks[task].context.get(current_attempt)])
             for task in self._unfinished():
@@ -133,9 +147,8 @@ class SimLoop(BaseEventLoop):
             handle = ready.popleft()
             if handle._cancelled:
                 continue
-            if self._crashed and handle._context.get(machine_here) in self._crashed:
-                if not isinstance(handle, asyncio.TimerHandle):
-                    self._frozen.append(handle)
+            if self._frozen and handle._context.get(machine_here) in self._frozen:
+                self._put_off.append(handle)
                 continue
             self._note(handle)
             handle._run()

@@ -97,6 +97,14 @@ class Machine:
         self._loop.crash(self)
         self._end(None)
 
+    def freeze(self) -> None:
+        """Stop it as SIGSTOP does: nothing of it runs until `thaw`, while time passes and its leases expire."""
+        self._loop.freeze(self)
+
+    def thaw(self) -> None:
+        """Let it go on where it was, not knowing that time has passed."""
+        self._loop.thaw(self)
+
     async def ended(self) -> None:
         """Wait until it has crashed or `main` has returned; raises what that raised."""
         await asyncio.shield(self._ended)

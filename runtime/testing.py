@@ -182,7 +182,7 @@ class Testing:
             quiet = quiet + 1 if is_same and not busy else 0
             idle_turns = idle_turns + 1 if is_same else 0
             if real.monotonic() > limit:
-                raise NotIdle(_restless(busy, timeout_s))
+                raise NotIdle(_restless(busy if idle_turns > QUIET_TURNS else [], timeout_s))
 
 
 class _Flow:

@@ -38,7 +38,7 @@ def _refuse_another_callboard() -> None:
     """End the run unless callboard is the one meant (`.ci/wheel` names the environment of the built wheel)."""
     import callboard
 
-    expected = Path(os.environ.get("CALLBOARD_TESTED", Path(__file__).parent.parent)).resolve()
+    expected = Path(os.environ.get("CALLBOARD_TEST_INSTALLED", Path(__file__).parent.parent)).resolve()
     found = Path(str(callboard.__file__)).resolve()
     if not found.is_relative_to(expected):
         pytest.exit(f"callboard comes from {found}, expected below {expected}: run `make setup`", returncode=4)

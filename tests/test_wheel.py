@@ -38,7 +38,9 @@ def test_every_file_of_the_rooms_is_installed() -> None:
     assert {path for path in checkout_files() if not (INSTALLED / path).is_file()} == set()
 
 
-@pytest.mark.skipif("CALLBOARD_TESTED" not in os.environ, reason="an editable install lists no files of its own")
+@pytest.mark.skipif(
+    "CALLBOARD_TEST_INSTALLED" not in os.environ, reason="an editable install lists no files of its own"
+)
 def test_the_wheel_carries_nothing_else() -> None:
     installed = {path for path in installed_distribution().files or () if path.parts[0] != ".."}
 

@@ -21,6 +21,7 @@ from .host import Host
 from .refusals import APPLICATION_ID, check_pages, refuse_unusable, uri
 from .turns import Turns
 
+_PACKAGE = "callboard.storage.sqlite"
 _CACHED_STATEMENTS = 256
 _LOOK_AT_FILE_S = 1.0
 
@@ -132,7 +133,7 @@ def _make_ours(connection: sqlite3.Connection, path: str, limit_s: float) -> Non
 
 def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *, migrate: bool, boot: str) -> None:
     """Apply what is missing and end the leases of a former boot, in one transaction; two starters take turns."""
-    known = load_migrations(__package__, "sql/migrations")
+    known = load_migrations(_PACKAGE, "sql/migrations")
     before = _schema(connection)
     missing(before, known, store=path, migrate=migrate)
     turns.begin(connection)

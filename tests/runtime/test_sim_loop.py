@@ -195,6 +195,7 @@ class TestEnds:
 
     def test_tasks_that_are_left_end_in_order(self) -> None:
         ended: list[str] = []
+        left: list[asyncio.Task[None]] = []
 
         async def stay(name: str) -> None:
             try:
@@ -204,13 +205,13 @@ class TestEnds:
                 ended.append(name)
 
         async def main() -> None:
-            for name in "ab":
-                asyncio.get_running_loop().create_task(stay(name))
+            left.extend(asyncio.get_running_loop().create_task(stay(name)) for name in "ab")
             await asyncio.sleep(1)
 
         result = simulate(main)
 
-        assert sorted(ended) == ["a", "b"]
+        assert ended == ["a", "b"]
+        assert all(task.cancelled() for task in left)
         assert result.virtual_s == 1
 
     def test_a_task_that_cannot_be_ended_is_left(self) -> None:
@@ -292,10 +293,10 @@ class TestAsyncio:
         assert loop._scheduled == [later]
         assert later._when == 5  # type: ignore[attr-defined]
         assert later._scheduled  # type: ignore[attr-defined]
-        assert not soon._cancelled  # type: ignore[attr-defined]
+        assert not soon._cancelled
         assert soon._context is not None  # type: ignore[attr-defined]
         later.cancel()
-        assert later._cancelled  # type: ignore[attr-defined]
+        assert later._cancelled
         loop.close()
 
     def test_run_once_is_what_run_forever_calls(self, loop: SimLoop) -> None:

@@ -35,6 +35,7 @@ LONGEST_S = 3600.0  # virtual; a job that has not ended by then is stuck
 # What each temper comes to when nobody cancels the job, and after how many counted attempts.
 ENDS = {
     "steady": (JobState.COMPLETED, 1),
+    "long": (JobState.COMPLETED, 1),  # longer than the grace: a drain interrupts it
     "flaky": (JobState.COMPLETED, 3),
     "hopeless": (JobState.FAILED, MAX_ATTEMPTS),
     "hanging": (JobState.FAILED, MAX_ATTEMPTS),
@@ -54,6 +55,7 @@ class Outcome:
     tempers: dict[str, str]  # by id
     cancelled: set[str]  # ids that somebody tried to cancel
     starts: Counter[str]  # by id
+    tokens: dict[str, int]  # by id, the greatest that an attempt began with
     overlaps: list[str]  # ids of which two attempts ran at once
     counts: dict[str, int]  # as the store counts them
     stops: int  # drains and crashes
@@ -69,6 +71,8 @@ class Workload:
         self._crashes = crashes
         self._tempers: dict[str, str] = {}
         self._starts: Counter[str] = Counter()
+        self._tokens: dict[str, int] = {}
+        self._were_frozen: set[object] = set()
         self._snoozed: Counter[str] = Counter()
         self._running: dict[str, object] = {}  # id -> the node that runs it
         self._overlaps: list[str] = []
@@ -96,6 +100,7 @@ class Workload:
             self._tempers,
             {handle.id for handle in victims},
             self._starts,
+            self._tokens,
             self._overlaps,
             counts,
             self._stops,
@@ -130,10 +135,16 @@ class Workload:
             machine = Machine(lambda stop=stop, me=identity: self._serve(me, stop), name=f"node {number}")  # type: ignore[misc]
             self._up[identity] = machine
             await _either(is_over, self._chance.uniform(0.5, 6))
-            if self._crashes and not is_over.is_set() and self._chance.random() < 0.5:
+            fate = self._chance.choice(["drain", "crash", "freeze"]) if self._crashes else "drain"
+            if fate == "crash" and not is_over.is_set():
                 machine.crash()
-            else:
-                stop.set()
+            elif fate == "freeze":
+                self._were_frozen.add(identity)
+                machine.freeze()
+                await asyncio.sleep(self._chance.uniform(3, 15))  # with a lease of 5 s
+                machine.thaw()
+                await _either(is_over, self._chance.uniform(0.1, 3))
+            stop.set()
             await machine.ended()
             del self._up[identity]
             self._stops += 1
@@ -158,8 +169,14 @@ class Workload:
         retry = Retry(max_attempts=MAX_ATTEMPTS)
 
         @job(name="steady")
-        async def steady(ctx: Ctx) -> None:
+        async def steady(ctx: Ctx) -> int:
             await self._attempt(ctx, 1.0)
+            return ctx.fencing_token
+
+        @job(name="long")
+        async def long(ctx: Ctx) -> int:
+            await self._attempt(ctx, 5.0, least_s=2.5)
+            return ctx.fencing_token
 
         @job(name="flaky", retry=retry)
         async def flaky(ctx: Ctx) -> None:
@@ -207,8 +224,9 @@ class Workload:
         """Take some time, and notice when another attempt of the same job goes on meanwhile."""
         me = ctx.runtime.identity
         self._starts[ctx.id] += 1
+        self._tokens[ctx.id] = max(ctx.fencing_token, self._tokens.get(ctx.id, 0))
         other = self._running.get(ctx.id)
-        if other is not None and other in self._up and self._up[other].is_up:
+        if other in self._up and self._up[other].is_up and other not in self._were_frozen:
             self._overlaps.append(ctx.id)
         self._running[ctx.id] = me
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +17,7 @@ PACKAGE = "callboard.storage.sqlite"
 
 
 @pytest.fixture
-async def connection(store: SqliteStore, node: NodeHands, path: Path) -> Iterator[sqlite3.Connection]:  # type: ignore[misc]
+async def connection(store: SqliteStore, node: NodeHands, path: Path) -> AsyncIterator[sqlite3.Connection]:
     """A file in which every state is met, after ANALYZE and so with the statistics that have misled a planner."""
     await node.enqueue_many(300)
     claimed = await node.claim(60)
