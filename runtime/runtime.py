@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ..actors.names import validate_queue
 from ..actors.results import Await, NotWaiting
 from ..kernel.errors import CallboardError
 from ..storage.errors import InvalidStore
@@ -239,8 +240,11 @@ class Runtime(Registry):
         return Handle(self, parse_id(job_id), None)
 
     async def counts(self, queue: str | None = None) -> dict[str, int]:
-        """Jobs per state, of one queue or of all; every state is named. Cheap on every store."""
-        counts = await self.node.store.queues.counts(queue)
+        """Jobs per state, of one queue or of all; every state is named. Cheap on every store.
+
+        Raises `InvalidName` for what no queue can be called.
+        """
+        counts = await self.node.store.queues.counts(None if queue is None else validate_queue(queue))
         return {state.value: counts.get(state, 0) for state in JobState}
 
     async def cancel(self, job_id: bytes, reason: str) -> CancelAnswer:

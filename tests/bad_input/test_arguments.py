@@ -85,6 +85,31 @@ async def test_arguments_not_matching_the_signature(runtime: Runtime, folder: Pa
         assert rows(folder / "jobs.db") == 0
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["jobs", "list", "--name"],
+        ["jobs", "list", "--queue"],
+        ["jobs", "retry", "--name"],
+        ["jobs", "show"],
+        ["enqueue"],
+    ],
+)
+def test_bytes_that_are_no_text_at_the_command_line(refused_by_cli: Cli, command: list[str]) -> None:
+    """Python hands them over as lone surrogates, which no row takes."""
+    line = refused_by_cli(*command, "caf\udce9")
+
+    assert f"argument {len(command) + 1}: expected UTF-8 text, found 'caf\\udce9'" in line
+
+
+async def test_counts_of_what_is_no_queue(runtime: Runtime) -> None:
+    queue: Any
+    async with runtime:
+        for queue in ("", "caf\udce9", 5):
+            with refused(InvalidName, by="queue name"):
+                await runtime.counts(queue)
+
+
 def test_arguments_at_the_command_line(refused_by_cli: Cli) -> None:
     assert "expected a JSON value, found 'pt'" in refused_by_cli("enqueue", "send", "pt")
     assert "the limit is 262,144" in refused_by_cli("enqueue", "send", '"' + "x" * 262_144 + '"')
