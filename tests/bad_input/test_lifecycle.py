@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from callboard import JobNotFound, Runtime, Settings
+from callboard import Handle, JobNotFound, Runtime, Settings
 from callboard.actors.definition import InvalidName
 from callboard.runtime.job import InvalidOption
 from callboard.runtime.portal import WrongThread
@@ -220,3 +220,51 @@ async def test_settings_of_one_runtime_do_not_reach_another(folder: Path) -> Non
     first, second = Runtime("memory://", settings=Settings(slots=3)), Runtime("memory://")
 
     assert (first.settings.slots, second.settings.slots) == (3, 10)
+
+
+def test_one_runtime_on_several_loops_one_after_the_other(runtime: Runtime) -> None:
+    job = runtime.job(double)
+
+    async def once(n: int) -> int:
+        async with runtime, runtime.work():
+            waiting = [asyncio.ensure_future(runtime.__aenter__()) for _ in range(3)]
+            result = await (await job.enqueue(n)).result(timeout=WAIT_S)
+            for entered in waiting:
+                await entered
+                await runtime.__aexit__(None, None, None)
+            return result
+
+    assert [asyncio.run(once(n)) for n in range(3)] == [0, 2, 4]
+    assert job.enqueue_sync(4).created
+    runtime.close_sync()
+
+
+async def test_a_block_that_ends_by_an_error_drains_and_closes(runtime: Runtime) -> None:
+    job = runtime.job(double)
+
+    async def breaks() -> None:
+        async with runtime.work():
+            handles.append(await job.enqueue(1))
+            await handles[0].result(timeout=WAIT_S)
+            raise ZeroDivisionError
+
+    handles: list[Handle[int]] = []
+    with pytest.raises(ZeroDivisionError):
+        await breaks()
+
+    assert not runtime.is_open
+    async with runtime:
+        assert await handles[0].result(timeout=WAIT_S) == 2
+
+
+async def test_a_handler_that_works_on_its_own_runtime(runtime: Runtime) -> None:
+    @runtime.job
+    async def nests() -> str:
+        with refused(InvalidOption, by="this runtime works already"):
+            async with runtime.work():
+                raise AssertionError("works")
+        async with runtime:
+            return "went on"
+
+    async with runtime.work():
+        assert await (await nests.enqueue()).result(timeout=WAIT_S) == "went on"
