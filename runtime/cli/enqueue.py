@@ -41,8 +41,8 @@ def enqueue(
     operate.run(_insert(store, job))
     if as_json:
         print_json({"id": format_id(job.id), "name": name, "queue": queue})
-    else:
-        print(format_id(job.id))
+        return
+    print(format_id(job.id))
     if operate.is_default(store):
         remark(f"stored in {operate.shown_url(store)}; if your runtime names another store, give it with --store")
 
