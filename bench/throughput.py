@@ -1,9 +1,9 @@
 """How fast jobs go through the whole runtime: enqueue, drain, latency; beside the store's raw limit and a peer.
 
-    python bench/throughput.py [--store memory|sqlite] [--jobs 400000] [--slots 200] [--processes 1,2]
+    python bench/throughput.py [--store memory|sqlite|redis] [--jobs 400000] [--slots 200] [--processes 1,2]
                                [--parts enqueue,drain,latency,raw,peer] [--json]
 
-Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL). The drain's clock runs from the moment the
+Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL; Redis: append-only file, every second). The drain's clock runs from the moment the
 worker processes are ready to the last accepted finish, seen by counting ends in the store; each fifth stands apart.
 CPU is of the worker processes, all threads. The peer (huey on SQLite) runs in turn with ours, A B A B, and the ratio is
 of the medians. bench/README.md says what each of the two promises.
@@ -22,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ TOGETHER = 100
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--store", choices=["memory", "sqlite"], default="sqlite")
+    options.add_argument("--store", choices=["memory", "sqlite", "redis"], default="sqlite")
     options.add_argument("--jobs", type=int, default=400_000)
     options.add_argument("--slots", type=int, default=200)
     options.add_argument("--processes", default="1,2")
@@ -50,6 +52,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="callboard-bench-") as folder:
         if given.store == "memory":
             figures |= uvloop.run(_memory(given.jobs, given.slots, parts))
+        elif given.store == "redis":
+            with _redis_server() as server:
+                figures |= _served(lambda name: f"{server}?namespace={name}", given, parts)
         else:
             figures |= _sqlite(Path(folder), given, parts)
     if given.json:
@@ -105,25 +110,47 @@ async def _memory(count: int, slots: int, parts: list[str]) -> dict[str, Any]:
     return found
 
 
-# SQLite: workers are processes of their own.
+# SQLite and servers: workers are processes of their own.
 
 
 def _sqlite(folder: Path, given: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for processes in [int(n) for n in given.processes.split(",")]:
-        url = f"sqlite:///{folder / f'jobs{processes}.db'}"
-        filled = uvloop.run(_enqueue(_runtime(url), given.jobs))
-        found.setdefault("enqueue", filled)
-        if "drain" in parts:
-            found[f"drain {processes}"] = uvloop.run(_drain(url, processes, given.slots, given.jobs))
-    if "latency" in parts:
-        url = f"sqlite:///{folder / 'latency.db'}"
-        found["latency"] = uvloop.run(_remote_latency(url))
+    found = _served(lambda name: f"sqlite:///{folder / name}.db", given, parts)
     if "raw" in parts:
         subprocess.run([sys.executable, str(HERE / "store_sqlite.py"), "raw", "--jobs", str(given.jobs)], check=True)
     if "peer" in parts:
         found["peer"] = _peer(folder)
     return found
+
+
+def _served(url_of: Callable[[str], str], given: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
+    """Each part on a store of its own, whose URL follows from its name."""
+    found: dict[str, Any] = {}
+    for processes in [int(n) for n in given.processes.split(",")]:
+        url = url_of(f"jobs{processes}")
+        filled = uvloop.run(_enqueue(_runtime(url), given.jobs))
+        found.setdefault("enqueue", filled)
+        if "drain" in parts:
+            found[f"drain {processes}"] = uvloop.run(_drain(url, processes, given.slots, given.jobs))
+    if "latency" in parts:
+        found["latency"] = uvloop.run(_remote_latency(url_of("latency")))
+    return found
+
+
+@contextmanager
+def _redis_server() -> Iterator[str]:
+    """A private server that appends to a file every second, ended afterwards."""
+    sys.path.append(str(HERE.parent))
+    from tests.support.servers import redis
+
+    path = redis.binary()
+    if path is None:
+        raise SystemExit(f"bench: {redis.missing()}")
+    server = redis.RedisServer(path)
+    server.start()
+    try:
+        yield server.at.url
+    finally:
+        server.remove()
 
 
 async def _drain(url: str, processes: int, slots: int, count: int) -> dict[str, Any]:
@@ -144,12 +171,13 @@ async def _drain(url: str, processes: int, slots: int, count: int) -> dict[str, 
             worker.kill()
     clock.cpu_us = sum(worker.cpu_s for worker in workers) / count * 1e6
     shares = [worker.figures["finished"] / count for worker in workers]
-    extra = {
+    extra: dict[str, Any] = {
         "shares": [round(share, 2) for share in shares],
         "rss_mb": max(worker.rss_mb for worker in workers),
-        "lock_wait_p99_ms": max(worker.figures["lock_wait_p99_ms"] for worker in workers),
-        "lock_wait_max_ms": max(worker.figures["lock_wait_max_ms"] for worker in workers),
     }
+    for name in ("lock_wait_p99_ms", "lock_wait_max_ms"):
+        if name in workers[0].figures:
+            extra[name] = max(worker.figures[name] for worker in workers)
     return _say(f"drain, {processes} process(es), slots {slots}", clock, fifths, extra)
 
 

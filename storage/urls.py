@@ -48,7 +48,7 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
     if parts.scheme in ("redis", "rediss"):
         return _redis(url, parts, clock)
     known = "" if parts.scheme else " (a path alone is no URL)"
-    raise InvalidStore(f"store URL {url!r} is of no known kind{known}: {_EXPECTED}")
+    raise InvalidStore(f"store URL {url!r} is of no known kind{known}: {_EXPECTED}, redis://host:6379/0")
 
 
 def _redis(url: str, parts: SplitResult, clock: Clock) -> Store:
