@@ -3,8 +3,9 @@
     python bench/throughput.py [--store memory|sqlite|redis] [--jobs 400000] [--slots 200] [--processes 1,2]
                                [--parts enqueue,drain,latency,raw,peer] [--json]
 
-Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL; Redis: append-only file, every second). The drain's clock runs from the moment the
-worker processes are ready to the last accepted finish, seen by counting ends in the store; each fifth stands apart.
+Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL; Redis: append-only file, every second). The
+drain's clock runs from the moment the worker processes are ready to the last accepted finish, seen by counting ends in
+the store; each fifth stands apart.
 CPU is of the worker processes, all threads. The peer (huey on SQLite) runs in turn with ours, A B A B, and the ratio is
 of the medians. bench/README.md says what each of the two promises.
 """

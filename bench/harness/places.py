@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import atexit
 import sqlite3
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +17,11 @@ from callboard import JobState, Runtime
 from callboard.storage.ids import format_id
 from callboard.storage.job import TERMINAL, Job
 from callboard.storage.records import JobFilter
+from callboard.storage.redis.rows import HEAD
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # run as a script, a bench does not find tests/
+
+from tests.support.servers import redis as redis_server
 
 PAGE = 1000
 
@@ -66,7 +74,52 @@ class SqlitePlace(Place):
         return self.folder / "jobs.db"
 
 
-PLACES: dict[str, type[Place]] = {"sqlite": SqlitePlace}
+class RedisPlace(Place):
+    """A private server, ended with this process. Its append-only file is the audit: it holds every write in order."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        path = redis_server.binary()
+        if path is None:
+            raise SystemExit(f"bench: {redis_server.missing()}")
+        self.server = redis_server.RedisServer(path, "--auto-aof-rewrite-percentage", "0")
+        self.server.start()
+        atexit.register(self.server.remove)
+
+    @property
+    def url(self) -> str:
+        return f"{self.server.at.url}?namespace=bench"
+
+    def audit(self) -> None:
+        """The file is written from the start."""
+
+    def accepted(self) -> list[tuple[str, int]]:
+        ends = {state.code for state in TERMINAL}
+        found: list[tuple[str, int]] = []
+        for file in sorted(self.server.folder.rglob("*.aof")):
+            for words in _commands(file.read_bytes()):
+                if words[:2] == [b"HSET", b"{bench}:head"]:
+                    heads = zip(words[2::2], words[3::2], strict=True)
+                    found += [(format_id(job_id), HEAD.unpack_from(raw)[5]) for job_id, raw in heads if raw[0] in ends]
+        return found
+
+
+def _commands(log: bytes) -> Iterator[list[bytes]]:
+    """The commands of an append-only file, each as its words."""
+    at = 0
+    while at < len(log):
+        end = log.index(b"\r\n", at)
+        count, at = int(log[at + 1 : end]), end + 2
+        words = []
+        for _ in range(count):
+            end = log.index(b"\r\n", at)
+            start = end + 2
+            at = start + int(log[at + 1 : end]) + 2
+            words.append(log[start : at - 2])
+        yield words
+
+
+PLACES: dict[str, type[Place]] = {"sqlite": SqlitePlace, "redis": RedisPlace}
 
 
 async def stored_jobs(runtime: Runtime) -> list[Job]:
