@@ -1,6 +1,6 @@
 """Store URLs: which store one means. Nothing is connected or created here.
 
-`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db`
+`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db` · `postgresql://user@host/database`
 """
 
 from __future__ import annotations
@@ -41,8 +41,20 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
         from .sqlite.driver import SqliteStore
 
         return SqliteStore(path, clock=clock, reserve_bytes=disk_reserve_bytes)
+    if parts.scheme in ("postgresql", "postgres"):
+        return _postgres(url, clock)
     known = "" if parts.scheme else " (a path alone is no URL)"
     raise InvalidStore(f"store URL {url!r} is of no known kind{known}: {_EXPECTED}")
+
+
+def _postgres(url: str, clock: Clock) -> Store:
+    try:
+        from .postgres.driver import PostgresStore
+    except ModuleNotFoundError as exc:
+        if exc.name != "asyncpg":
+            raise
+        raise InvalidStore("a PostgreSQL store needs asyncpg: pip install 'callboard[postgres]'") from None
+    return PostgresStore(url, clock=clock)
 
 
 def without_password(url: str) -> str:

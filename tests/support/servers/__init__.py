@@ -1,0 +1,1 @@
+"""Private real servers for tests, one of each kind per run."""
