@@ -8,6 +8,7 @@ then everybody looks everywhere: what was said meanwhile is lost. Polling stands
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Collection
 
@@ -25,6 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 _ALIVE_EVERY_S = 5.0
 _LONGEST_MESSAGE = 7_000  # the server takes 8,000 bytes
 _NOTIFY = "SELECT pg_notify($1::text, $2::text)"
+_BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
 
@@ -40,19 +42,16 @@ class PostgresWakeups(WakeupStore):
         self._waiting: set[Wakeup] = set()
         self._telling: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._ear: Connection | None = None
 
     async def listen(self, on_wakeups: _OnWakeups) -> None:
         await self._stop_listening()
         if not self._options.is_notifying:
             return
         ears = _Ears(self._name, on_wakeups)
-        try:
-            connection: Connection | None = await self._subscribed(ears)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection = None  # tried again below
-        self._listening = asyncio.get_running_loop().create_task(
-            self._listen(connection, ears), name="callboard-postgres-listen"
-        )
+        with contextlib.suppress(*_BROKEN):  # tried again below
+            self._ear = await self._subscribed(ears)
+        self._listening = asyncio.get_running_loop().create_task(self._listen(ears), name="callboard-postgres-listen")
 
     async def announce(self, wakeups: Collection[Wakeup]) -> None:
         if not wakeups or not self._options.is_notifying:
@@ -85,26 +84,22 @@ class PostgresWakeups(WakeupStore):
         message = json.dumps([self._name, hints])
         return message if len(message) < _LONGEST_MESSAGE else json.dumps([self._name, []])
 
-    async def _listen(self, connection: Connection | None, ears: _Ears) -> None:
+    async def _listen(self, ears: _Ears) -> None:
         pause_s = _FIRST_PAUSE_S
-        try:
-            while True:
-                try:
-                    if connection is None:
-                        connection = await self._subscribed(ears)
-                        ears.on_wakeups(())
-                    pause_s = _FIRST_PAUSE_S
-                    await self._until_lost(connection)
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    pass
-                if connection is not None:
-                    connection.terminate()
-                    connection = None
-                await self._clock.sleep(pause_s * self._lane.server.rng.uniform(0.5, 1.0))
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        finally:
-            if connection is not None:
-                await disconnect(connection)
+        while True:
+            try:
+                if self._ear is None:
+                    self._ear = await self._subscribed(ears)
+                    ears.on_wakeups(())
+                pause_s = _FIRST_PAUSE_S
+                await self._until_lost(self._ear)
+            except _BROKEN:
+                pass
+            ear, self._ear = self._ear, None
+            if ear is not None:
+                ear.terminate()
+            await self._clock.sleep(pause_s * self._lane.server.rng.uniform(0.5, 1.0))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _until_lost(self, connection: Connection) -> None:
         """Returns when the server closed the connection, raises when it does not answer on it any more."""
@@ -131,6 +126,9 @@ class PostgresWakeups(WakeupStore):
         if listening is not None:
             listening.cancel()
             await asyncio.wait([listening])
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            await disconnect(ear)
 
 
 class _Ears:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callboard.kernel.clock import Clock
 from callboard.storage.ids import IdFactory
@@ -196,6 +196,14 @@ async def in_state(node: NodeHands, state: JobState, *, queue: str = "default") 
         assert await node.finish(claimed, state, reason="as asked")
     assert await node.state(claimed.id) is state
     return claimed
+
+
+async def without_leases(node: NodeHands) -> object:
+    """What is observed, but for the end of leases: a server's clock goes on, and tests that let time pass date leases
+    back there.
+    """
+    observed = await node.observe()
+    return replace(observed, jobs=[replace(job, lease_until=None) for job in observed.jobs])
 
 
 async def assert_counters_are_true(store: Store) -> None:

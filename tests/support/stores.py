@@ -75,7 +75,7 @@ class PostgresPlace(Place):
     def __init__(self, path: Path, clock: ManualClock, schema: str) -> None:
         super().__init__(path, clock)
         self.schema = schema
-        self.url = f"{postgres.url()}&schema={schema}"
+        self.url = postgres.url_of(schema)
 
     @staticmethod
     def missing() -> str | None:

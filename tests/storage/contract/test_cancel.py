@@ -8,7 +8,7 @@ from callboard.kernel.clock import ManualClock
 from callboard.storage.job import TERMINAL, WAITING, JobState
 from callboard.storage.ports.store import Store
 from callboard.storage.records import CancelAnswer
-from tests.support.node_hands import NodeHands, in_state
+from tests.support.node_hands import NodeHands, in_state, without_leases
 from tests.support.stores import Place
 
 
@@ -47,12 +47,12 @@ async def test_cancel_comes_too_late_for_an_ended_job(node: NodeHands, state: Jo
 async def test_cancel_again_answers_the_same(node: NodeHands, place: Place) -> None:
     waiting, executing = await node.enqueue(run_in_s=60), await node.start()
     first = [await node.cancel(job_id) for job_id in (waiting, executing.id)]
-    before = await node.observe()
+    before = await without_leases(node)
     await place.pass_time(1)
 
     assert [await node.cancel(job_id) for job_id in (waiting, executing.id)] == first
 
-    assert await node.observe() == before
+    assert await without_leases(node) == before
 
 
 async def test_cancel_answers_each_job_in_the_order_asked(store: Store, node: NodeHands) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
 from callboard.storage.job import JobState
 from callboard.storage.records import Node
-from tests.support.node_hands import NodeHands, in_state
+from tests.support.node_hands import NodeHands, in_state, without_leases
 from tests.support.stores import Place
 
 Call = Callable[[], Awaitable[object]]
@@ -149,9 +148,3 @@ async def test_a_repeated_call_changes_nothing(node: NodeHands, place: Place, se
 
     assert (await without_leases(node), await node.store.nodes.list()) == before
     assert second == first or setting in ANSWERED_OTHERWISE
-
-
-async def without_leases(node: NodeHands) -> object:
-    """What is observed, but for the end of leases: a server's clock goes on between two heartbeats."""
-    observed = await node.observe()
-    return replace(observed, jobs=[replace(job, lease_until=None) for job in observed.jobs])

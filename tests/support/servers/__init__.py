@@ -1,1 +1,0 @@
-"""Private real servers for tests, one of each kind per run."""
