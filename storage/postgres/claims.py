@@ -96,9 +96,7 @@ class Claims:
             lease_ms,
         )
 
-    def _remember(
-        self, limits: dict[str, int], found: dict[str, list[Row]], heads: dict[str, Row]
-    ) -> dict[str, int]:
+    def _remember(self, limits: dict[str, int], found: dict[str, list[Row]], heads: dict[str, Row]) -> dict[str, int]:
         """Note where the next claim starts; gives what is missing of batches that started late."""
         short: dict[str, int] = {}
         monotonic = self._monotonic.monotonic()

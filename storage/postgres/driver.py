@@ -4,7 +4,8 @@
     the heartbeat's thread -> heartbeats.py, on a connection of its own
     nodes among each other -> wakeups.py (LISTEN and NOTIFY)
 
-`options.py` reads the URL, `opening.py` accepts a server or refuses it and migrates, `upkeep.py` keeps busy tables lean.
+`options.py` reads the URL, `opening.py` accepts a server or refuses it, and migrates; `upkeep.py` keeps busy tables
+lean.
 Leases go by the server's clock; run_at and everything a person reads by the clock of the node that writes it.
 """
 

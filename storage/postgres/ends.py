@@ -111,7 +111,9 @@ class Ends:
         fenced = [_Fenced(back.id, back.claim_token, states) for back in backs]
         return await self._standing(fenced, {(row["id"], row["claim_token"]) for row in rows}, boot_id)
 
-    async def _standing(self, writes: Sequence[_Fenced], accepted: set[tuple[bytes, int]], boot_id: bytes) -> list[bool]:
+    async def _standing(
+        self, writes: Sequence[_Fenced], accepted: set[tuple[bytes, int]], boot_id: bytes
+    ) -> list[bool]:
         """Which writes stand: accepted just now, or found as an earlier one left them."""
         asked = in_order(write.id for write in writes)
         stands = {row["id"]: row for row in await self._lane.fetch("jobs/stand", asked)}

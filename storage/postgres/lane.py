@@ -70,9 +70,7 @@ class Server:
             server_settings={"application_name": "callboard"},
         )
         try:
-            await connection.set_type_codec(
-                "uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
-            )
+            await connection.set_type_codec("uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
         except BaseException:
             connection.terminate()
             raise

@@ -12,7 +12,7 @@ from ..errors import InvalidStore, Unavailable
 from ..migrate import Schema, load_migrations, missing
 from .lane import Connection, Lane, Server
 
-MIGRATIONS = load_migrations(__package__, "sql/migrations")
+MIGRATIONS = load_migrations(__package__ or "", "sql/migrations")
 _OLDEST_SERVER = 14
 _LOCK_CLASS = 0x63626F61  # "cboa"
 _PREPARED = "SELECT to_regclass($1)"
@@ -42,9 +42,7 @@ async def open_schema(lane: Lane, *, migrate: bool) -> None:
 async def _check_server(connection: Connection) -> None:
     version = connection.get_server_version()
     if version.major < _OLDEST_SERVER:
-        raise InvalidStore(
-            f"PostgreSQL {version.major}.{version.minor} is too old: expected {_OLDEST_SERVER} or newer"
-        )
+        raise InvalidStore(f"PostgreSQL {version.major}.{version.minor} is too old: expected {_OLDEST_SERVER} or newer")
     if await connection.fetchval("SELECT pg_is_in_recovery()"):
         raise Unavailable("this server is a standby, which takes no writes: name the primary in the store URL")
 

@@ -1,10 +1,10 @@
 """What a PostgreSQL URL means: what the client is given, and the options that are Callboard's own. Pure.
 
-    postgresql://user:password@host:5432/database    and every other form that libpq takes, ?host=/socket/folder too
-    ?schema=NAME                 where the tables are; callboard
-    ?notify=off                  no LISTEN and NOTIFY: dispatchers poll; on
-    ?listen=URL                  where to LISTEN, past a transaction pooler; the same server
-    ?statement_cache_size=0      prepares nothing by name, for poolers that cannot carry it over; 200
+postgresql://user:password@host:5432/database    and every other form that libpq takes, ?host=/socket/folder too
+?schema=NAME                 where the tables are; callboard
+?notify=off                  no LISTEN and NOTIFY: dispatchers poll; on
+?listen=URL                  where to LISTEN, past a transaction pooler; the same server
+?statement_cache_size=0      prepares nothing by name, for poolers that cannot carry it over; 200
 """
 
 from __future__ import annotations

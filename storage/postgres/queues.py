@@ -33,7 +33,8 @@ class PostgresQueues(QueueStore):
             if code is not None:
                 by_state[STATES[code]] = count
         return [
-            QueueRow(name, is_paused, counts[name], oldest_run_at) for name, (is_paused, oldest_run_at) in switches.items()
+            QueueRow(name, is_paused, counts[name], oldest_run_at)
+            for name, (is_paused, oldest_run_at) in switches.items()
         ]
 
     async def pause(self, queues: Sequence[str]) -> None:

@@ -48,9 +48,7 @@ def job_of(row: Row) -> Job:
 def claimed_of(row: Row) -> Claimed:
     """A row of `claim.sql` that holds a job."""
     queue, _, _, job_id, name, payload, priority, _, attempt, claim_token, crashes, inserted_at, timeout_ms = row
-    return Claimed(
-        job_id, name, queue, payload, priority, attempt, claim_token, crashes, inserted_at, timeout_ms
-    )
+    return Claimed(job_id, name, queue, payload, priority, attempt, claim_token, crashes, inserted_at, timeout_ms)
 
 
 def failure_of(row: Row) -> Failure:

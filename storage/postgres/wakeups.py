@@ -70,13 +70,13 @@ class PostgresWakeups(WakeupStore):
     async def _tell(self) -> None:
         """Say what waits, and go on for as long as more gathered meanwhile."""
         while self._waiting:
-            message = self._message()
-            try:
-                await self._lane.run(lambda connection: connection.execute(_NOTIFY, self._channel, message))  # noqa: B023
-            except StorageError:
-                pass  # a hint may be lost
+            with contextlib.suppress(StorageError):  # a hint may be lost
+                await self._say(self._message())
             await self._clock.sleep(_APART_S)
         self._telling = None
+
+    async def _say(self, message: str) -> None:
+        await self._lane.run(lambda connection: connection.execute(_NOTIFY, self._channel, message))
 
     def _message(self) -> str:
         hints = [[wakeup.topic, wakeup.queue] for wakeup in sorted(self._waiting)]

@@ -31,6 +31,7 @@ import asyncpg
 _PREFIX = "callboard-test-postgres-"
 _RUN_AS = "nobody"  # PostgreSQL refuses to run as root
 _READY = b"ready\n"
+_ASK_FOR_TYPES = "_introspect_types"
 
 
 class PostgresServer:
@@ -90,6 +91,11 @@ def url() -> str:
     return _server.url
 
 
+def is_private() -> bool:
+    """Whether the server is this run's own, so that a test may change its settings."""
+    return not _given
+
+
 def start() -> None:
     """Start this run's server now, if one can be had."""
     if missing() is None:
@@ -106,7 +112,7 @@ def url_of(schema: str) -> str:
 def _remember_types() -> None:
     """Let the client ask for a type once in a run, not once for each connection: a third of the time of most tests."""
     known: dict[tuple[int, ...], Any] = {}
-    ask: Any = getattr(asyncpg.Connection, "_introspect_types", None)
+    ask: Any = getattr(asyncpg.Connection, _ASK_FOR_TYPES, None)
     if ask is None:
         return
 
@@ -117,7 +123,7 @@ def _remember_types() -> None:
             known[key] = rows, SimpleNamespace(name="known")
         return known[key]
 
-    asyncpg.Connection._introspect_types = introspect
+    setattr(asyncpg.Connection, _ASK_FOR_TYPES, introspect)
 
 
 async def execute(text: str) -> None:
