@@ -101,7 +101,9 @@ class Lane:
         text = self.server.text(name)
         return await self.run(lambda connection: connection.fetch(text, *values), is_new_work=is_new_work)
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]], *, is_new_work: bool = False) -> T:
+    async def run(
+        self, work: Callable[[Connection], Awaitable[T]], *, is_new_work: bool = False, is_opening: bool = False
+    ) -> T:
         """What `work` gives; it is called again when it failed in passing. Raises `StorageError`."""
         async with self._lock:
             for attempt in range(1, _ATTEMPTS + 1):
@@ -115,7 +117,9 @@ class Lane:
                     elif is_passing(error) and attempt < _ATTEMPTS:
                         await SystemClock().sleep(_FIRST_PAUSE_S * 2**attempt * self.server.rng.uniform(0.2, 1.0))
                         continue
-                    raise refusal_of(error, self.server.shown, is_new_work=is_new_work) from error
+                    raise refusal_of(
+                        error, self.server.shown, is_new_work=is_new_work, is_opening=is_opening
+                    ) from error
         raise AssertionError("the last attempt returns or raises")
 
     async def close(self) -> None:

@@ -27,7 +27,7 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value
 async def open_schema(lane: Lane, *, migrate: bool) -> None:
     """Raises `InvalidStore`, `MigrationNeeded` or `Unavailable`; then nothing was changed."""
     await lane.open()
-    await lane.run(_check_server)
+    await lane.run(_check_server, is_opening=True)
     server = lane.server
 
     async def open_(connection: Connection) -> None:
@@ -36,7 +36,7 @@ async def open_schema(lane: Lane, *, migrate: bool) -> None:
             async with connection.transaction():
                 await _migrate(connection, server, migrate=migrate)
 
-    await lane.run(open_)
+    await lane.run(open_, is_opening=True)
 
 
 async def _check_server(connection: Connection) -> None:

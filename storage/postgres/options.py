@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..errors import InvalidStore
 
@@ -65,7 +65,8 @@ def options_of(url: str) -> Options:
     listen_dsn = given.pop("listen", None)
     if listen_dsn is not None and not listen_dsn.startswith(("postgresql://", "postgres://")):
         raise InvalidStore(f"store URL {shown}: listen= expects a whole postgresql:// URL, percent-encoded")
-    dsn = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(given), ""))
+    query = f"?{urlencode(given)}" if given else ""
+    dsn = f"{parts.scheme}://{parts.netloc}{parts.path}{query}"
     return Options(dsn, listen_dsn or dsn, schema, is_notifying, int(cached), shown)
 
 

@@ -65,9 +65,7 @@ async def test_what_fails_in_passing_is_tried_again(
     try:
         job_id = await node.enqueue()
     finally:
-        await postgres.execute(
-            f"DROP FUNCTION {place.schema}.fail CASCADE; DROP SEQUENCE {place.schema}.tries"
-        )
+        await postgres.execute(f"DROP FUNCTION {place.schema}.fail CASCADE; DROP SEQUENCE {place.schema}.tries")
 
     assert await node.state(job_id) is JobState.AVAILABLE
 
@@ -83,9 +81,7 @@ async def test_a_deadlock_with_another_session_surfaces_nowhere(node: NodeHands,
     await transaction.start()
     await other.fetch(lock, second.id.hex())
 
-    ending = asyncio.create_task(
-        node.store.jobs.cancel([first.id, second.id], reason="crossing")
-    )
+    ending = asyncio.ensure_future(node.store.jobs.cancel([first.id, second.id], reason="crossing"))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     watcher = await asyncpg.connect(postgres.url())
     while not await watcher.fetchval(waiting):
@@ -117,9 +113,7 @@ async def test_a_read_only_server_is_unavailable_until_it_is_not(node: NodeHands
         while not await is_refused():
             pass
     finally:
-        connection = await asyncpg.connect(
-            postgres.url(), server_settings={"default_transaction_read_only": "off"}
-        )
+        connection = await asyncpg.connect(postgres.url(), server_settings={"default_transaction_read_only": "off"})
         await connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
         await connection.execute("SELECT pg_reload_conf()")
         await connection.close()

@@ -104,7 +104,9 @@ async def test_examine_tells_versions_and_durability(store: PostgresStore) -> No
     assert findings["durability"].level == "ok"
 
 
-async def test_two_schemas_of_one_database_share_nothing(fresh_url: str, store: PostgresStore, clock: ManualClock) -> None:
+async def test_two_schemas_of_one_database_share_nothing(
+    fresh_url: str, store: PostgresStore, clock: ManualClock
+) -> None:
     other = PostgresStore(fresh_url, clock=clock)
     await other.open()
 

@@ -29,7 +29,9 @@ def test_every_form_of_a_url_goes_to_the_client_as_it_is(url: str) -> None:
 def test_own_options_are_taken_out() -> None:
     listen = "postgresql%3A%2F%2Fdirect%2Fjobs"
 
-    options = options_of(f"postgresql://h/d?schema=jobs_2&notify=off&statement_cache_size=0&sslmode=require&listen={listen}")
+    options = options_of(
+        f"postgresql://h/d?schema=jobs_2&notify=off&statement_cache_size=0&sslmode=require&listen={listen}"
+    )
 
     assert options.dsn == "postgresql://h/d?sslmode=require"
     assert (options.schema, options.is_notifying, options.cached_statements) == ("jobs_2", False, 0)

@@ -62,9 +62,7 @@ async def test_a_listener_that_was_killed_listens_again(
     await store.wakeups.listen(lambda wakeups: calls.append(list(wakeups)))
     other = await open_store()
 
-    await postgres.execute(
-        f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS.format(place.schema)}) AS listening"
-    )
+    await postgres.execute(f"SELECT pg_terminate_backend(pid) FROM ({LISTENERS.format(place.schema)}) AS listening")
     await eventually(lambda: [] in calls)  # whatever was said meanwhile: look everywhere
     await other.wakeups.announce([Wakeup("work", "mails")])
 
