@@ -119,7 +119,8 @@ class _Process:
         except OSError:
             answer = None
         if answer is None:
-            raise HandlerProcessDied(self.end())
+            self.let_go()
+            raise HandlerProcessDied(self.end(_END_S))
         return answer
 
     def is_alive(self) -> bool:
@@ -132,20 +133,23 @@ class _Process:
             if self._child is not None:
                 self._child.kill()
 
-    def end(self) -> int:
-        """Close the pipes and wait for the end, which is brought about after a second; its return code."""
-        child = self._child
-        assert child is not None
-        for pipe in _pipes(child):
+    def let_go(self) -> None:
+        """Close the pipes, at which the child ends."""
+        assert self._child is not None
+        for pipe in _pipes(self._child):
             try:
                 pipe.close()
             except OSError:
                 continue  # what was not written before it died
+
+    def end(self, patience_s: float) -> int:
+        """Wait for the child to end, which is brought about after `patience_s`; its return code."""
+        assert self._child is not None
         try:
-            return child.wait(_END_S)
+            return self._child.wait(patience_s)
         except subprocess.TimeoutExpired:
-            child.kill()
-            return child.wait()
+            self._child.kill()
+            return self._child.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -177,8 +181,13 @@ def _program() -> list[str]:
 
 
 def _end_all(processes: list[_Process]) -> None:
+    """End them all within a second; a thread that a handler left behind could hold each of them up."""
     for process in processes:
-        process.end()
+        process.let_go()
+    patience_s = _END_S
+    for process in processes:
+        if process.end(patience_s) < 0:  # killed: the others had their second, too
+            patience_s = 0.0
 
 
 def _read(kind: str, *content: Any) -> Answer:

@@ -67,7 +67,7 @@ class Retry:
 
     With full jitter each wait lies anywhere between zero and its bound: the eight attempts of `Retry()` are over within
     254 s, after 127 s on average, besides the time that they run. To outlast an outage of an hour ask for more:
-    `Retry(max_attempts=12)` goes on for 68 min on average and 136 min at most.
+    `Retry(max_attempts=13)` goes on for 64 min on average and 128 min at most.
 
     Raises `InvalidRetry` or `InvalidDuration`, both ValueErrors, for a field that cannot be used.
     """

@@ -85,7 +85,8 @@ class Wakeups(Actor):
 
     def _pass_on(self, wakeups: Collection[Wakeup]) -> None:
         for subscription in self._subscriptions:
-            if not wakeups or any(_concerns(subscription, wakeup) for wakeup in wakeups):
+            is_meant = any(_concerns(subscription, wakeup) for wakeup in wakeups) if wakeups else None
+            if is_meant or (is_meant is None and _may_be_vague(subscription)):
                 subscription.ref.try_tell(subscription.message)
 
     async def _gather(self, wakeups: set[Wakeup]) -> None:
@@ -108,6 +109,11 @@ class Wakeups(Actor):
 
 def _key(subscription: Subscribe) -> tuple[Ref, str, str]:
     return subscription.ref, subscription.topic, subscription.queue
+
+
+def _may_be_vague(subscription: Subscribe) -> bool:
+    """Whether "look everywhere" means this one too; a dead node is always named as what it is."""
+    return subscription.topic != "lost"
 
 
 def _concerns(subscription: Subscribe, wakeup: Wakeup) -> bool:

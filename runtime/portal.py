@@ -24,6 +24,13 @@ class WrongThread(CallboardError, RuntimeError):
         super().__init__(f"{found}: {instead}")
 
 
+def refuse_beside_main_thread(instead: str) -> None:
+    """Raises `WrongThread` on any thread but the main one, which alone gets signals, and where an event loop runs."""
+    refuse_running_loop(instead)
+    if threading.current_thread() is not threading.main_thread():
+        raise WrongThread("this thread gets no signals, expected the main thread", instead)
+
+
 def refuse_running_loop(instead: str) -> None:
     """Raises `WrongThread` if this thread runs an event loop."""
     try:

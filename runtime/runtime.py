@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ..actors.names import validate_queue
 from ..actors.results import Await, NotWaiting
 from ..kernel.errors import CallboardError
 from ..storage.errors import InvalidStore
@@ -25,7 +26,7 @@ from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
 from .job import Call, InvalidOption, Registry, call_by_name
 from .node import Node
-from .portal import Portal, refuse_running_loop
+from .portal import Portal, refuse_beside_main_thread
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Runtime(Registry):
         """
         from .running import run_node
 
-        refuse_running_loop("use `async with runtime.work(...)` there")
+        refuse_beside_main_thread("use `async with runtime.work(...)` there")
         run_node(self, queues, ready_file)
 
     def testing(self, *, clock: Literal["virtual"] = "virtual", seed: int = 0) -> AbstractAsyncContextManager[Testing]:
@@ -239,8 +240,11 @@ class Runtime(Registry):
         return Handle(self, parse_id(job_id), None)
 
     async def counts(self, queue: str | None = None) -> dict[str, int]:
-        """Jobs per state, of one queue or of all; every state is named. Cheap on every store."""
-        counts = await self.node.store.queues.counts(queue)
+        """Jobs per state, of one queue or of all; every state is named. Cheap on every store.
+
+        Raises `InvalidName` for what no queue can be called.
+        """
+        counts = await self.node.store.queues.counts(None if queue is None else validate_queue(queue))
         return {state.value: counts.get(state, 0) for state in JobState}
 
     async def cancel(self, job_id: bytes, reason: str) -> CancelAnswer:

@@ -158,10 +158,18 @@ class Node:
     seen_at: int = 0  # wall milliseconds of the last beat
 
 
+TOPICS = {
+    "work": "jobs became available",
+    "finished": "jobs ended",
+    "control": "a job was cancelled, a queue paused or resumed",
+    "lost": "a node's process died",
+}
+
+
 class Wakeup(NamedTuple):
     """A hint that looking is worth while; it may be lost or doubled."""
 
-    topic: str  # "work": jobs became available · "finished": jobs ended · "control": cancel, pause, resume
+    topic: str  # one of TOPICS
     queue: str
 
 

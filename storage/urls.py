@@ -18,6 +18,10 @@ _EXPECTED = "expected memory://, sqlite:///relative.db or sqlite:////absolute.db
 def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
     """The store that `url` names, not opened yet. Raises `InvalidStore` for a URL that names none."""
     try:
+        url.encode()
+    except UnicodeEncodeError:  # bytes that came in by a variable of the environment
+        raise InvalidStore(f"store URL {url!a}: expected UTF-8 text") from None
+    try:
         parts = urlsplit(url)
     except ValueError as exc:  # an opened bracket, say
         raise InvalidStore(f"store URL {url!r} is malformed ({exc}): {_EXPECTED}") from None

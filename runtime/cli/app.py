@@ -15,7 +15,7 @@ from .check import check
 from .demo import demo
 from .doctor import doctor
 from .enqueue import enqueue
-from .failures import DONE, FAILED, WRONG_USE, exit_code_of, one_line
+from .failures import DONE, FAILED, WRONG_USE, WrongUse, exit_code_of, one_line
 from .jobs import jobs_app
 from .prune import prune
 from .queues import queues_app
@@ -49,6 +49,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, _Reconfigurable):
             stream.reconfigure(errors="backslashreplace")  # a name in the store must not break a narrow terminal
     try:
+        _refuse_bytes(sys.argv[1:] if args is None else args)
         code = typer.main.get_command(app).main(args=args, prog_name="callboard", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as exc:
@@ -67,6 +68,13 @@ def main(args: Sequence[str] | None = None) -> int:
 @runtime_checkable
 class _Reconfigurable(Protocol):
     def reconfigure(self, *, errors: str) -> None: ...
+
+
+def _refuse_bytes(args: Sequence[str]) -> None:
+    """Raises `WrongUse` for an argument that is no UTF-8 text: no row of a store takes it."""
+    for number, arg in enumerate(args, 1):
+        if not arg.isascii() and arg.encode(errors="replace") != arg.encode(errors="surrogatepass"):
+            raise WrongUse(f"argument {number}: expected UTF-8 text, found {arg[:60]!a}")
 
 
 def _refused(exc: typer.TyperException) -> int:

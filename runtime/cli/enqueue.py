@@ -31,7 +31,7 @@ def enqueue(
     from ...actors.calls import encode_anonymous
     from ...actors.names import validate_name, validate_queue
     from ...storage.ids import format_id
-    from .output import print_json
+    from .output import print_json, remark
 
     values, keywords = read_arguments(args or [])
     delay_s = 0.0 if delay is None else read_seconds(delay, "--delay")
@@ -41,8 +41,10 @@ def enqueue(
     operate.run(_insert(store, job))
     if as_json:
         print_json({"id": format_id(job.id), "name": name, "queue": queue})
-    else:
-        print(format_id(job.id))
+        return
+    print(format_id(job.id))
+    if operate.is_default(store):
+        remark(f"stored in {operate.shown_url(store)}; if your runtime names another store, give it with --store")
 
 
 def _new_job(name: str, queue: str, payload: bytes, delay_s: float, priority: int) -> NewJob:

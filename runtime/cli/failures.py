@@ -24,10 +24,10 @@ class CommandFailed(CallboardError):
 def exit_code_of(error: CallboardError) -> int:
     """2 for an error that the user removes by typing or setting something else, else 1.
 
-    Errors about a value that was handed in derive from ValueError all over Callboard; what a store or a node ran
-    into does not. A file that is no store, or one for other code, was named by the user as well.
+    Errors about a value that was handed in derive from ValueError or TypeError all over Callboard; what a store
+    or a node ran into does not. A file that is no store, or one for other code, was named by the user as well.
     """
-    return WRONG_USE if isinstance(error, WrongUse | ValueError | Corrupt | MigrationNeeded) else FAILED
+    return WRONG_USE if isinstance(error, WrongUse | ValueError | TypeError | Corrupt | MigrationNeeded) else FAILED
 
 
 def one_line(text: str) -> str:

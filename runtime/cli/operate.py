@@ -32,6 +32,11 @@ def store_url(option: str | None) -> str:
     return option or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
 
 
+def is_default(option: str | None) -> bool:
+    """Whether nobody named a store, so that it may be another one than the runtime's own."""
+    return not (option or os.environ.get("CALLBOARD_STORE"))
+
+
 def shown_url(option: str | None) -> str:
     """The store that a command means, as it may be printed: without a password."""
     from ...storage.urls import without_password

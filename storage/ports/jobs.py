@@ -86,6 +86,8 @@ class JobStore(Protocol):
     def rescue(self, *, limit: int, max_crashes: int) -> Awaitable[list[Rescued]]:
         """Take at most `limit` jobs whose lease has expired from their holder, each conditional on its token.
 
+        A store that knows a holder's process to be dead counts its leases as expired.
+
         attempt restored, crashes + 1, a failure of kind "lease lost" is kept. Below `max_crashes` the job is
         `available` again with its old vtime; at it, `failed` with reason "poison"; `cancelled` if that was requested.
         """

@@ -16,6 +16,7 @@ from ...kernel.clock import Clock, SystemClock
 from ..errors import Corrupt, InvalidStore, Unavailable
 from ..migrate import Schema, load_migrations, missing
 from ..statements import load
+from .durability import SYNCHRONOUS, Log
 from .faults import is_busy
 from .host import Host
 from .refusals import APPLICATION_ID, check_pages, refuse_unusable, uri
@@ -34,6 +35,7 @@ class Opened:
 
     connection: sqlite3.Connection
     turns: Turns
+    log: Log
     path: str
     identities: dict[str, tuple[int, int] | None]  # device and inode, of the file and of its log
     _looked_at: float = 0.0
@@ -70,6 +72,7 @@ class Opened:
         """Let go of everything; the last process to do so folds the log into the file."""
         self.connection.close()
         self.turns.close()
+        self.log.close()
 
 
 def side_folder(path: str) -> str:
@@ -86,6 +89,7 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
     # While it is being opened a connection waits as SQLite does; afterwards `Turns` does the waiting.
     connection = connect(path, wait_s=lock_timeout_s)
     turns: Turns | None = None
+    log: Log | None = None
     try:
         _make_ours(connection, path, lock_timeout_s)
         if not was_checked:
@@ -95,11 +99,14 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
         _bring_up_to_date(connection, turns, path, migrate=migrate, boot=host.boot_id(clock))
         connection.execute("PRAGMA busy_timeout = 0")
         # The log's file is there since the first reading, and stays while a connection is open.
-        return Opened(connection, turns, path, {name: _identity(name) for name in (path, f"{path}-wal")})
+        log = Log(path)
+        log.flush()
+        return Opened(connection, turns, log, path, {name: _identity(name) for name in (path, f"{path}-wal")})
     except BaseException as error:
         connection.close()
-        if turns is not None:
-            turns.close()
+        for held in (turns, log):
+            if held is not None:
+                held.close()
         if isinstance(error, OSError):
             raise InvalidStore(f"{path} cannot be opened: {error}") from error
         raise
@@ -110,7 +117,7 @@ def connect(path: str, *, wait_s: float = 0) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri(path, "rwc"), uri=True, timeout=wait_s, isolation_level=None, cached_statements=_CACHED_STATEMENTS
     )
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     return connection
 

@@ -16,13 +16,14 @@ from ..errors import StorageError
 from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
-from .connection import Opened, open_store
+from .connection import Opened, open_store, side_folder
 from .examine import examine
 from .faults import no_room
 from .heartbeats import SqliteHeartbeat
 from .host import Host
 from .jobs import SqliteJobs
 from .nodes import SqliteNodes
+from .presence import Presence
 from .queues import SqliteQueues
 from .reader import Reader
 from .turns import LockWaits
@@ -59,10 +60,11 @@ class SqliteStore(Store):
         self._opened: Opened | None = None
         self._writer = Writer(clock, path=self.path, refusal=self._refusal)
         self._reader = Reader(self.path)
-        self.jobs = SqliteJobs(self._writer, self._reader, clock)
+        self._presence = Presence(side_folder(self.path))
+        self.jobs = SqliteJobs(self._writer, self._reader, self._presence, clock)
         self.queues = SqliteQueues(self._writer, self._reader)
-        self.nodes = SqliteNodes(self._writer, self._reader)
-        self.wakeups = SqliteWakeups(self._writer, clock, self.path, use_sockets=use_sockets)
+        self.nodes = SqliteNodes(self._writer, self._reader, self._presence)
+        self.wakeups = SqliteWakeups(self._writer, self._presence, clock, self.path, use_sockets=use_sockets)
 
     async def open(self, *, migrate: bool = True) -> None:
         def connect() -> Opened:
@@ -80,6 +82,7 @@ class SqliteStore(Store):
     async def close(self) -> None:
         await self.wakeups.close()
         await self._reader.close()
+        self._presence.close()
         # Last: the last connection to go folds the log into the file.
         await self._writer.stop()
 

@@ -50,7 +50,11 @@ async def examine(reader: Reader, host: Host, path: str, reserve_bytes: int, loc
 
 def _durability(mode: str) -> tuple[str, str, str]:
     if mode == "wal":
-        return "ok", "durability", "write-ahead log, synchronous=FULL: a commit that was answered outlives a power cut"
+        return (
+            "ok",
+            "durability",
+            "write-ahead log, as safe as synchronous=FULL: an answered commit outlives a power cut",
+        )
     return "fail", "durability", f"journal_mode is {mode}, expected wal: some program changed it"
 
 

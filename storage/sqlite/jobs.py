@@ -23,6 +23,7 @@ from ..records import (
 from ..statements import load
 from . import claims, inserts, leases, operations
 from .ends import Ends, backs_of_hand_backs, backs_of_retries, backs_of_snoozes, finish, put_back
+from .presence import Presence
 from .reader import Reader
 from .rows import STATES, failure_of, filter_parameters, job_of
 from .writer import Writer
@@ -39,9 +40,10 @@ _SLOW_ROWS = 4  # rows that an operator's verb counts for beside the batch verbs
 class SqliteJobs(JobStore):
     """Jobs in a file."""
 
-    def __init__(self, writer: Writer, reader: Reader, clock: Clock) -> None:
+    def __init__(self, writer: Writer, reader: Reader, presence: Presence, clock: Clock) -> None:
         self._writer = writer
         self._reader = reader
+        self._presence = presence
         self._clock = clock
 
     def insert(self, jobs: Sequence[NewJob]) -> Future[list[bool]]:
@@ -64,8 +66,12 @@ class SqliteJobs(JobStore):
         backs = backs_of_hand_backs(jobs, boot_id, self._clock.wall_ms())
         return self._writer.submit(put_back, backs, rows=len(jobs))
 
-    def rescue(self, *, limit: int, max_crashes: int) -> Future[list[Rescued]]:
-        return self._writer.submit(leases.rescue, leases.Rescue(limit, max_crashes), rows=limit)
+    async def rescue(self, *, limit: int, max_crashes: int) -> list[Rescued]:
+        dead = self._presence.dead()
+        call = leases.Rescue(limit, max_crashes, dead)
+        rescued = await self._writer.submit(leases.rescue, call, rows=limit)
+        self._presence.leave(dead)  # their leases are marked as over: no need to look again
+        return rescued
 
     def cancel(self, job_ids: Sequence[bytes], *, reason: str) -> Future[list[CancelAnswer]]:
         rows = len(job_ids) * _SLOW_ROWS

@@ -13,6 +13,7 @@ from .transaction import Shortfall, Transaction, Value
 _RENEW = load(__package__, "sql/leases/renew.sql")
 _HELD = load(__package__, "sql/leases/held.sql")
 _EXPIRED = load(__package__, "sql/leases/expired.sql")
+_END_OF = load(__package__, "sql/leases/end_of.sql")
 _RESCUE = load(__package__, "sql/leases/rescue.sql")
 _FAIL = load(__package__, "sql/jobs/fail.sql")
 _BEAT_NODE = load(__package__, "sql/nodes/beat.sql")
@@ -33,6 +34,7 @@ class Rescue(NamedTuple):
 
     limit: int
     max_crashes: int
+    dead: Sequence[bytes] = ()  # boot ids whose leases are over, whatever their time
 
 
 def heartbeat(tx: Transaction, calls: Sequence[Heartbeat]) -> list[HeartbeatReply]:
@@ -69,6 +71,8 @@ def _rescue(tx: Transaction, call: Rescue) -> list[Rescued]:
     rows: list[Value] = []
     failures: list[Value] = []
     rescued: list[Rescued] = []
+    for boot_id in call.dead:
+        tx.write(_END_OF, (boot_id,))
     for row in tx.all(_EXPIRED, (tx.lease_now, call.limit)):
         job_id, queue, claim_token, attempt, boot_id, crashes, is_cancel_requested = cast(
             "tuple[bytes, str, int, int, bytes, int, int]", row

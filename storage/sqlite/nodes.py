@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..ports.nodes import NodeStore
 from ..records import Node
 from ..statements import load
+from .presence import Presence
 from .reader import Reader
 from .rows import node_of
 from .transaction import Transaction
@@ -21,11 +22,13 @@ _FORGET = load(__package__, "sql/nodes/forget.sql")
 class SqliteNodes(NodeStore):
     """Rows of nodes in a file."""
 
-    def __init__(self, writer: Writer, reader: Reader) -> None:
+    def __init__(self, writer: Writer, reader: Reader, presence: Presence) -> None:
         self._writer = writer
         self._reader = reader
+        self._presence = presence
 
     async def register(self, node: Node) -> None:
+        self._presence.appear(node.boot_id)
         await self._writer.submit(_register, node, rows=1)
 
     async def list(self) -> list_of[Node]:
@@ -33,6 +36,7 @@ class SqliteNodes(NodeStore):
 
     async def forget(self, boot_ids: Sequence[bytes]) -> None:
         await self._writer.submit(_forget, boot_ids, rows=len(boot_ids))
+        self._presence.leave(boot_ids)
 
 
 def _register(tx: Transaction, calls: Sequence[Node]) -> list[None]:

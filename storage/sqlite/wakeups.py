@@ -2,7 +2,7 @@
 
 The look (`PRAGMA data_version` on the writing connection) tells of commits by other connections only. It finds what a
 datagram missed within a second. Where sockets cannot be had it does their work: every 5 ms after something was found,
-backing off to 50 ms.
+backing off to 50 ms. Four times a second it looks whether a process on the file has died (`presence.py`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,25 @@ from ..errors import StorageError
 from ..ports.wakeups import WakeupStore
 from ..records import Wakeup
 from .connection import side_folder
+from .presence import Presence
 from .sockets import Folder, Mailbox
 from .writer import Writer
 
 _LOOK_BESIDE_SOCKETS_S = 1.0
 _LOOK_OFTEN_S = 0.005
 _LOOK_RARELY_S = 0.05
+_LOOK_FOR_DEAD_S = 0.25
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
 
 class SqliteWakeups(WakeupStore):
     """Hints between the processes on one file."""
 
-    def __init__(self, writer: Writer, clock: Clock, path: str, *, use_sockets: bool = True) -> None:
+    def __init__(
+        self, writer: Writer, presence: Presence, clock: Clock, path: str, *, use_sockets: bool = True
+    ) -> None:
         self._writer = writer
+        self._presence = presence
         self._clock = clock
         self._path = path
         self._use_sockets = use_sockets and sys.platform != "win32"
@@ -39,6 +44,7 @@ class SqliteWakeups(WakeupStore):
         self._mailbox: Mailbox | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def has_sockets(self) -> bool:
@@ -54,6 +60,7 @@ class SqliteWakeups(WakeupStore):
                 self._loop.add_reader(self._mailbox.fileno(), self._on_datagrams, self._mailbox, on_wakeups)
         seen = await self._version()
         self._looking = self._loop.create_task(self._look(seen, on_wakeups), name="callboard-sqlite-look")
+        self._watching = self._loop.create_task(self._watch(on_wakeups), name="callboard-sqlite-watch")
 
     async def announce(self, wakeups: Collection[Wakeup]) -> None:
         if not self._use_sockets:
@@ -63,10 +70,12 @@ class SqliteWakeups(WakeupStore):
             self._open_folder().send(wakeups, but_to=own)
 
     async def close(self) -> None:
-        looking, self._looking = self._looking, None
-        if looking is not None:
-            looking.cancel()
-            await asyncio.wait([looking])
+        tasks = [task for task in (self._looking, self._watching) if task is not None]
+        self._looking = self._watching = None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         mailbox, self._mailbox = self._mailbox, None
         if mailbox is not None:
             assert self._loop is not None
@@ -100,6 +109,13 @@ class SqliteWakeups(WakeupStore):
             else:
                 seen, pause = found, _LOOK_OFTEN_S
                 on_wakeups(())
+
+    async def _watch(self, on_wakeups: _OnWakeups) -> None:
+        """Tell of processes that died, until somebody has rescued what they held."""
+        while True:
+            await self._clock.sleep(_LOOK_FOR_DEAD_S)
+            if self._presence.dead():
+                on_wakeups((Wakeup("lost", ""),))
 
     async def _version(self) -> int:
         return await self._writer.look(_data_version)

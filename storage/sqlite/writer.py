@@ -235,6 +235,7 @@ class Writer:
             raise
         self._known_queues |= transaction.new_queues
         opened.turns.ended()
+        opened.log.flush()
         return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -257,3 +258,14 @@ def test_a_payload_that_cannot_be_read_fails_at_once() -> None:
 
     assert outcome.reason == "undecodable"
     assert outcome.error.message == "3 bytes that cannot be decoded"
+
+
+@pytest.mark.parametrize(("retry", "waits", "longest_s"), [(Retry(), 7, 254), (Retry(max_attempts=13), 12, 7694)])
+def test_the_default_waits_are_as_its_docstring_says(retry: Retry, waits: int, longest_s: int) -> None:
+    bounds = [
+        replace(retry, jitter="none").delay(attempt, random.Random(1)) for attempt in range(1, retry.max_attempts)
+    ]
+
+    assert len(bounds) == waits
+    assert bounds[:7] == [2, 4, 8, 16, 32, 64, 128]
+    assert sum(bounds) == longest_s

@@ -62,7 +62,7 @@ class Cli(Protocol):
 
 @pytest.fixture
 def refused_by_cli(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Call a command that must end with code 2 and one line on stderr; the line. What lies in `folder` stays as it was."""
+    """Call a command that must end with code 2 and one line on stderr, which it gives; `folder` stays as it was."""
     monkeypatch.setattr("callboard.runtime.logs.configure_logging", lambda *args, **options: None)
 
     def call(*args: str) -> str:

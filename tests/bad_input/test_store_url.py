@@ -21,6 +21,7 @@ URLS = {
     "sqlite://jobs.db": "a SQLite file has no host; write sqlite:///jobs.db",
     "sqlite:///": "names no file",
     "sqlite:///jobs.db?mode=ro": "a SQLite URL takes no options",
+    "sqlite:///jobs\udcff.db": "expected UTF-8 text",
     "memory://jobs": "memory:// takes nothing after it",
 }
 

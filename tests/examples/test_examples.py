@@ -22,8 +22,8 @@ EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.wheel
 
 
-def run(script: Path, *arguments: str | Path, cwd: Path) -> str:
-    """What the script printed; it must end well and complain of nothing."""
+def run(script: Path, *arguments: str | Path, cwd: Path, says: str = "") -> str:
+    """What the script printed; it must end well and complain of nothing, or of what it `says` in one line."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
     done = subprocess.run(
         [sys.executable, script, *map(str, arguments)],
@@ -33,7 +33,9 @@ def run(script: Path, *arguments: str | Path, cwd: Path) -> str:
         encoding="utf-8",
         timeout=50,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == (1 if says else 0), done.stderr
+    assert done.stderr.startswith(says)
     return done.stdout
 
 
@@ -67,7 +69,7 @@ def test_codeindex_reports_on_a_folder(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_text("import os\nasync def g(): ...\n")
     (tmp_path / "broken.py").write_text("print 'two'\n")
 
-    found = json.loads(run(EXAMPLES / "codeindex.py", tmp_path, cwd=tmp_path))
+    found = json.loads(run(EXAMPLES / "codeindex.py", tmp_path, cwd=tmp_path, says="job failed for good"))
 
     assert (found["files"], found["functions"], found["classes"]) == (3, 2, 1)
     assert found["most_imported"] == {"os": 2, "json": 1}

@@ -98,6 +98,14 @@ def waits(mark: str) -> None:
 
 
 @registry.job(process=True, retry=ONCE)
+def lingers(slot: int) -> int:
+    """Leaves a thread behind that Python would wait for at the end of the process."""
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    time.sleep(0.2)  # so that each of a few calls gets a process of its own
+    return os.getpid()
+
+
+@registry.job(process=True, retry=ONCE)
 def prints() -> str:
     print("printed " * 20_000)
     os.write(1, b"written " * 20_000)

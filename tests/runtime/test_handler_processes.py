@@ -188,6 +188,14 @@ async def test_a_drain_kills_the_process_after_its_grace_and_hands_the_job_back(
     await eventually(lambda: not is_there(pid))
 
 
+async def test_a_thread_that_a_handler_leaves_behind_holds_nobody_up(runtime: Runtime) -> None:
+    async with runtime, runtime.work({"default": 3}):
+        handles = await runtime.enqueue_many([handlers.lingers.bind(slot) for slot in range(3)])
+        pids = [await handle.result(timeout=WAIT_S) for handle in handles]
+
+    assert not any(is_there(pid) for pid in pids)
+
+
 async def test_what_a_handler_prints_does_not_disturb_the_answer(runtime: Runtime) -> None:
     async with runtime, runtime.work():
         assert await (await handlers.prints.enqueue()).result(timeout=WAIT_S) == "through"

@@ -513,13 +513,13 @@ class TestAssertEnqueued:
             assert self._failure(t, user_id=1).endswith("nothing was enqueued")
             await runtime.enqueue("send", 42)
             await runtime.enqueue("other")
-            await runtime.enqueue("unknown here", 7, a=1)
+            await runtime.enqueue("elsewhere", 7, a=1)
 
             assert self._failure(t, user_id=1) == (
                 "expected send(user_id=1) among the enqueued jobs; enqueued were:"
                 "\n  send(user_id=42, lang='pt'): available, attempt 0"
                 "\n  other(): available, attempt 0"
-                "\n  unknown here(0=7, a=1): available, attempt 0"
+                "\n  elsewhere(0=7, a=1): available, attempt 0"
             )
 
     async def test_a_long_list_is_cut(self, runtime: Runtime) -> None:

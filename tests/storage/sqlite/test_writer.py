@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,3 +171,15 @@ async def test_long_payloads_come_back_whole(store: SqliteStore, node: NodeHands
     claimed = await node.claim()
 
     assert [(one.id, one.name, one.payload) for one in claimed] == [(job.id, job.name, job.payload) for job in jobs]
+
+
+async def test_a_value_that_cannot_be_kept_is_no_outage(store: SqliteStore, node: NodeHands) -> None:
+    """As an outage it was asked again for ever, and everybody waited behind it."""
+    [job_id] = await node.enqueue_many(1)
+    reason: Any = object()
+
+    with pytest.raises(StorageError, match="cannot hold a value that it was given") as caught:
+        await store.jobs.cancel([job_id], reason=reason)
+
+    assert type(caught.value) is StorageError
+    assert await node.state(job_id) is JobState.AVAILABLE
