@@ -1,6 +1,6 @@
 """How fast jobs go through the whole runtime: enqueue, drain, latency; beside the store's raw limit and a peer.
 
-    python bench/throughput.py [--store memory|sqlite] [--jobs 400000] [--slots 200] [--processes 1,2]
+    python bench/throughput.py [--store memory|sqlite|postgres] [--jobs 400000] [--slots 200] [--processes 1,2]
                                [--parts enqueue,drain,latency,raw,peer] [--json]
 
 Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL). The drain's clock runs from the moment the
@@ -38,7 +38,7 @@ TOGETHER = 100
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--store", choices=["memory", "sqlite"], default="sqlite")
+    options.add_argument("--store", choices=["memory", "sqlite", "postgres"], default="sqlite")
     options.add_argument("--jobs", type=int, default=400_000)
     options.add_argument("--slots", type=int, default=200)
     options.add_argument("--processes", default="1,2")
@@ -50,6 +50,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="callboard-bench-") as folder:
         if given.store == "memory":
             figures |= uvloop.run(_memory(given.jobs, given.slots, parts))
+        elif given.store == "postgres":
+            figures |= _postgres(given, parts)
         else:
             figures |= _sqlite(Path(folder), given, parts)
     if given.json:
@@ -126,6 +128,25 @@ def _sqlite(folder: Path, given: argparse.Namespace, parts: list[str]) -> dict[s
     return found
 
 
+# PostgreSQL: as SQLite, on a private server with durable settings.
+
+
+def _postgres(given: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
+    sys.path.append(str(HERE.parent))
+    from tests.support.servers import postgres
+
+    found: dict[str, Any] = {}
+    for processes in [int(n) for n in given.processes.split(",")]:
+        url = postgres.url_of(f"bench_{processes}")
+        filled = uvloop.run(_enqueue(_runtime(url), given.jobs))
+        found.setdefault("enqueue", filled)
+        if "drain" in parts:
+            found[f"drain {processes}"] = uvloop.run(_drain(url, processes, given.slots, given.jobs))
+    if "latency" in parts:
+        found["latency"] = uvloop.run(_remote_latency(postgres.url_of("bench_latency")))
+    return found
+
+
 async def _drain(url: str, processes: int, slots: int, count: int) -> dict[str, Any]:
     runtime = _runtime(url)
     workers = [_Worker(url, slots) for _ in range(processes)]
@@ -144,12 +165,13 @@ async def _drain(url: str, processes: int, slots: int, count: int) -> dict[str, 
             worker.kill()
     clock.cpu_us = sum(worker.cpu_s for worker in workers) / count * 1e6
     shares = [worker.figures["finished"] / count for worker in workers]
-    extra = {
+    extra: dict[str, Any] = {
         "shares": [round(share, 2) for share in shares],
         "rss_mb": max(worker.rss_mb for worker in workers),
-        "lock_wait_p99_ms": max(worker.figures["lock_wait_p99_ms"] for worker in workers),
-        "lock_wait_max_ms": max(worker.figures["lock_wait_max_ms"] for worker in workers),
     }
+    for name in ("lock_wait_p99_ms", "lock_wait_max_ms"):
+        if name in workers[0].figures:
+            extra[name] = max(worker.figures[name] for worker in workers)
     return _say(f"drain, {processes} process(es), slots {slots}", clock, fifths, extra)
 
 
