@@ -50,7 +50,7 @@ class PostgresStore(Store):
         self._clock = clock
         self._server = Server(options_of(url), rng or random.Random())
         self._lanes = Lanes(self._server)
-        self.upkeep = Upkeep(self._lanes.hints)
+        self.upkeep = Upkeep(self._lanes.upkeep)
         self.jobs = PostgresJobs(self._lanes, self.upkeep, clock)
         self.queues = PostgresQueues(self._lanes)
         self.nodes = PostgresNodes(self._lanes, clock)

@@ -21,10 +21,14 @@ from ..records import (
 )
 from .claims import Claims
 from .ends import Ends
+from .lane import TIMEOUT_S
 from .lanes import Lanes
 from .operations import Operations
 from .rows import STATES, codes_of, failure_of, job_of
 from .upkeep import Upkeep
+
+_ROW_S = 0.001  # what each row of a bulk adds to the time that a call may take
+_COUNT_S = 60.0  # it reads every job
 
 
 class PostgresJobs(JobStore):
@@ -55,6 +59,7 @@ class PostgresJobs(JobStore):
             [job.payload for job in asked],
             now,
             is_new_work=True,
+            timeout_s=TIMEOUT_S + len(asked) * _ROW_S,
         )
         self._upkeep.note(len(rows))
         if len(rows) == len(jobs):
@@ -118,7 +123,9 @@ class PostgresJobs(JobStore):
 
     async def count(self, wanted: JobFilter) -> int:
         if wanted.name is not None:
-            [[count]] = await self._lanes.reads.fetch("jobs/count", codes_of(wanted), wanted.queue, wanted.name)
+            [[count]] = await self._lanes.reads.fetch(
+                "jobs/count", codes_of(wanted), wanted.queue, wanted.name, timeout_s=_COUNT_S
+            )
             return int(count)
         rows = await self._lanes.reads.fetch("queues/counts", wanted.queue)
         return sum(count for code, count in rows if not wanted.states or STATES[code] in wanted.states)

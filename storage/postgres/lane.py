@@ -96,10 +96,14 @@ class Lane:
                 except Exception as error:
                     raise refusal_of(error, self.server.shown, is_opening=True) from error
 
-    async def fetch(self, name: str, *values: object, is_new_work: bool = False) -> list[Row]:
+    async def fetch(
+        self, name: str, *values: object, is_new_work: bool = False, timeout_s: float = TIMEOUT_S
+    ) -> list[Row]:
         """The rows that a statement gives. Raises `StorageError`."""
         text = self.server.text(name)
-        return await self.run(lambda connection: connection.fetch(text, *values), is_new_work=is_new_work)
+        return await self.run(
+            lambda connection: connection.fetch(text, *values, timeout=timeout_s), is_new_work=is_new_work
+        )
 
     async def run(
         self, work: Callable[[Connection], Awaitable[T]], *, is_new_work: bool = False, is_opening: bool = False

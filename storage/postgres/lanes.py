@@ -14,9 +14,10 @@ class Lanes:
         self.claims = Lane(server)
         self.ends = Lane(server)
         self.reads = Lane(server)
-        self.hints = Lane(server)  # NOTIFY and upkeep: neither may hold up the others
+        self.hints = Lane(server)  # NOTIFY, which may wait for the commits of others
+        self.upkeep = Lane(server)  # VACUUM, under load
 
     async def close(self) -> None:
         """Let what is under way end, then disconnect."""
-        for lane in (self.claims, self.ends, self.work, self.hints, self.reads):
+        for lane in (self.claims, self.ends, self.work, self.hints, self.upkeep, self.reads):
             await lane.close()

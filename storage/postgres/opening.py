@@ -14,6 +14,7 @@ from .lane import Connection, Lane, Server
 
 MIGRATIONS = load_migrations(__package__ or "", "sql/migrations")
 _OLDEST_SERVER = 14
+_MIGRATION_S = 3600.0
 _LOCK_CLASS = 0x63626F61  # "cboa"
 _PREPARED = "SELECT to_regclass($1)"
 _HAS_SCHEMA = "SELECT count(*) FROM pg_namespace WHERE nspname = $1"
@@ -33,7 +34,7 @@ async def open_schema(lane: Lane, *, migrate: bool) -> None:
     async def open_(connection: Connection) -> None:
         found = await _schema(connection, server)
         if missing(found, MIGRATIONS, store=server.shown, migrate=migrate):
-            async with connection.transaction():
+            async with connection.transaction(isolation="read_committed"):
                 await _migrate(connection, server, migrate=migrate)
 
     await lane.run(open_, is_opening=True)
@@ -62,5 +63,5 @@ async def _migrate(connection: Connection, server: Server, *, migrate: bool) -> 
     found = await _schema(connection, server)  # another may have been quicker
     for migration in missing(found, MIGRATIONS, store=server.shown, migrate=migrate):
         for statement in migration.statements:
-            await connection.execute(server.in_schema(statement))
+            await connection.execute(server.in_schema(statement), timeout=_MIGRATION_S)
         await connection.execute(server.in_schema(_WRITE_META), str(migration.number), str(migration.min_code))

@@ -60,7 +60,7 @@ class Operations:
         async def until_all_met(connection: Connection) -> dict[bytes, int]:
             met: dict[bytes, int] = {}
             left = in_order(job_ids)
-            async with connection.transaction():
+            async with connection.transaction(isolation="read_committed"):  # each round sees what was committed
                 for _ in range(_ROUNDS):
                     if not left:
                         return met

@@ -13,6 +13,7 @@ from ..errors import StorageError
 from .lane import Connection, Lane
 
 _EVERY_S = 1.0
+_VACUUM_S = 600.0  # a table that was left alone for long takes its time
 _MOVED = 2_000  # jobs moved since the last time, below which nothing needs to be done
 
 
@@ -44,7 +45,7 @@ class Upkeep:
         text = self._lane.server.text("upkeep/vacuum")
 
         async def vacuum(connection: Connection) -> None:
-            await connection.execute(text)
+            await connection.execute(text, timeout=_VACUUM_S)
 
         await self._lane.run(vacuum)
 
