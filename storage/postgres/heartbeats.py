@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from operator import attrgetter
 
 from ...kernel.clock import Clock
+from ..errors import Unavailable
 from ..ports.jobs import HeartbeatStore
 from ..records import Beat, HeartbeatReply, Orphan
 from .lane import Lane, Server
@@ -23,7 +25,9 @@ class PostgresHeartbeat(HeartbeatStore):
         self._lane = Lane(server)
 
     async def open(self) -> None:
-        await self._lane.open()
+        # A server that is away now must not stop the heart: each beat tries again.
+        with contextlib.suppress(Unavailable):
+            await self._lane.open()
 
     async def heartbeat(self, beats: Sequence[Beat], *, boot_id: bytes, lease_ms: int, report: bytes) -> HeartbeatReply:
         named = {beat.id: beat for beat in beats}
