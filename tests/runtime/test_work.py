@@ -28,7 +28,7 @@ from callboard import (
 from callboard.storage.records import CancelAnswer
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.both_loops]
+pytestmark = [pytest.mark.anyio, pytest.mark.both_loops, pytest.mark.wheel]
 
 WAIT_S = 20.0
 

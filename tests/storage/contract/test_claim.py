@@ -11,6 +11,8 @@ from callboard.storage.records import ClaimReply, ClaimRequest
 from tests.support.node_hands import LEASE_MS, NodeHands, in_state
 from tests.support.stores import Place
 
+pytestmark = pytest.mark.wheel
+
 
 async def test_claim_gives_all_that_a_handler_needs(store: Store, node: NodeHands, clock: ManualClock) -> None:
     new = node.new_job(name="a.b", queue="q", payload=b"x", priority=1, timeout_ms=900)

@@ -13,6 +13,8 @@ from tests.support.stores import Place
 
 ENDS = sorted(TERMINAL)
 
+pytestmark = pytest.mark.wheel
+
 
 @pytest.mark.parametrize("state", ENDS)
 async def test_finish_ends_the_job(node: NodeHands, place: Place, clock: ManualClock, state: JobState) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callboard.kernel.clock import ManualClock
 from callboard.storage.job import Job, JobState, NewJob
 from callboard.storage.ports.store import Store
 from callboard.storage.records import JobFilter
 from tests.support.node_hands import ALL, NodeHands
 from tests.support.stores import Place
+
+pytestmark = pytest.mark.wheel
 
 
 async def test_insert_keeps_every_field(store: Store, node: NodeHands, clock: ManualClock) -> None:

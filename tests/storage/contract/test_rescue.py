@@ -11,6 +11,8 @@ from callboard.storage.records import Rescued
 from tests.support.node_hands import OOPS, NodeHands
 from tests.support.stores import Place
 
+pytestmark = pytest.mark.wheel
+
 
 async def expired(node: NodeHands, place: Place) -> Claimed:
     claimed = await node.start(lease_ms=1_000)
