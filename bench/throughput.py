@@ -1,6 +1,6 @@
 """How fast jobs go through the whole runtime: enqueue, drain, latency; beside the store's raw limit and a peer.
 
-    python bench/throughput.py [--store memory|sqlite|redis] [--jobs 400000] [--slots 200] [--processes 1,2]
+    python bench/throughput.py [--store memory|sqlite|postgres|redis] [--jobs 400000] [--slots 200] [--processes 1,2]
                                [--parts enqueue,drain,latency,raw,peer] [--json]
 
 Results are kept, writes fenced, commits durable (SQLite: synchronous=FULL; Redis: append-only file, every second). The
@@ -41,7 +41,7 @@ TOGETHER = 100
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--store", choices=["memory", "sqlite", "redis"], default="sqlite")
+    options.add_argument("--store", choices=["memory", "sqlite", "postgres", "redis"], default="sqlite")
     options.add_argument("--jobs", type=int, default=400_000)
     options.add_argument("--slots", type=int, default=200)
     options.add_argument("--processes", default="1,2")
@@ -56,6 +56,8 @@ def main() -> None:
         elif given.store == "redis":
             with _redis_server() as server:
                 figures |= _served(lambda name: f"{server}?namespace={name}", given, parts)
+        elif given.store == "postgres":
+            figures |= _served(_postgres_url, given, parts)
         else:
             figures |= _sqlite(Path(folder), given, parts)
     if given.json:
@@ -152,6 +154,14 @@ def _redis_server() -> Iterator[str]:
         yield server.at.url
     finally:
         server.remove()
+
+
+def _postgres_url(name: str) -> str:
+    """A schema on a private server with durable settings, which ends with this process."""
+    sys.path.append(str(HERE.parent))
+    from tests.support.servers import postgres
+
+    return postgres.url_of(f"bench_{name}")
 
 
 async def _drain(url: str, processes: int, slots: int, count: int) -> dict[str, Any]:

@@ -25,11 +25,11 @@ async def work(url: str, slots: int) -> None:
         await asyncio.to_thread(sys.stdin.readline)
         async with runtime.work({"default": slots}) as node:
             await stop.wait()
-        figures: dict[str, float] = {"finished": node.parts.finished}
-        if isinstance(node.store, SqliteStore):
-            waits = node.store.lock_waits()
-            figures["lock_wait_p99_ms"] = round(waits.p99_ms, 1)
-            figures["lock_wait_max_ms"] = round(waits.longest_ms, 1)
+            figures: dict[str, float] = {"finished": node.parts.finished}
+            if isinstance(node.store, SqliteStore):
+                waits = node.store.lock_waits()
+                figures["lock_wait_p99_ms"] = round(waits.p99_ms, 1)
+                figures["lock_wait_max_ms"] = round(waits.longest_ms, 1)
     print(json.dumps(figures), flush=True)
 
 

@@ -1,6 +1,7 @@
 """Store URLs: which store one means. Nothing is connected or created here.
 
-`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db` · `redis://host:6379/0?namespace=name`
+`memory://` · `sqlite:///relative.db` · `sqlite:////absolute.db` · `postgresql://user@host/database` ·
+`redis://host:6379/0?namespace=name`
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
         from .sqlite.driver import SqliteStore
 
         return SqliteStore(path, clock=clock, reserve_bytes=disk_reserve_bytes)
+    if parts.scheme in ("postgresql", "postgres"):
+        return _postgres(url, clock)
     if parts.scheme in ("redis", "rediss"):
         return _redis(url, parts, clock)
     known = "" if parts.scheme else " (a path alone is no URL)"
@@ -60,6 +63,16 @@ def _redis(url: str, parts: SplitResult, clock: Clock) -> Store:
     except ModuleNotFoundError as exc:
         raise InvalidStore(f"a Redis store needs the package {exc.name}: pip install 'callboard[redis]'") from None
     return RedisStore(address, clock=clock)
+
+
+def _postgres(url: str, clock: Clock) -> Store:
+    try:
+        from .postgres.driver import PostgresStore
+    except ModuleNotFoundError as exc:
+        if exc.name != "asyncpg":
+            raise
+        raise InvalidStore("a PostgreSQL store needs asyncpg: pip install 'callboard[postgres]'") from None
+    return PostgresStore(url, clock=clock)
 
 
 def without_password(url: str) -> str:

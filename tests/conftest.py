@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from tests.support.leaks import no_leaks, tasks_gone
+from tests.support.servers import postgres
 from tests.support.servers import redis as redis_server
 
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
@@ -43,6 +44,12 @@ def _refuse_another_callboard() -> None:
     found = Path(str(callboard.__file__)).resolve()
     if not found.is_relative_to(expected):
         pytest.exit(f"callboard comes from {found}, expected below {expected}: run `make setup`", returncode=4)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the servers that this run needs, before any test: what a test starts it must end."""
+    if any("postgres" in item.nodeid for item in session.items) and not session.config.option.collectonly:
+        postgres.start()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 
 import msgpack
-
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 

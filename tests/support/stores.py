@@ -12,14 +12,16 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from callboard.kernel.clock import ManualClock
 from callboard.storage.memory.driver import MemoryStore
 from callboard.storage.ports.store import Store
+from callboard.storage.postgres.driver import PostgresStore
 from callboard.storage.redis.address import Address
 from callboard.storage.redis.driver import RedisStore
 from callboard.storage.sqlite.driver import SqliteStore
+from tests.support.servers import postgres
 from tests.support.servers import redis as redis_server
 
 
@@ -68,6 +70,41 @@ class SqlitePlace(Place):
         return SqliteStore(self.path / "jobs.db", clock=self.clock)
 
 
+class PostgresPlace(Place):
+    """A schema of the run's server. Schemas are emptied and used again: making one costs more than most tests."""
+
+    _free: ClassVar[list[str]] = []
+    _made: ClassVar[int] = 0
+
+    def __init__(self, path: Path, clock: ManualClock, schema: str) -> None:
+        super().__init__(path, clock)
+        self.schema = schema
+        self.url = postgres.url_of(schema)
+
+    @staticmethod
+    def missing() -> str | None:
+        return postgres.missing()
+
+    @classmethod
+    @asynccontextmanager
+    async def made(cls, path: Path, clock: ManualClock) -> AsyncIterator[Self]:
+        if cls._free:
+            schema = cls._free.pop()
+        else:
+            cls._made += 1
+            schema = f"test_{os.getpid()}_{cls._made}"
+        yield cls(path, clock, schema)
+        await postgres.empty(schema)
+        cls._free.append(schema)
+
+    def handle(self) -> Store:
+        return PostgresStore(self.url, clock=self.clock)
+
+    async def pass_time(self, seconds: float) -> None:
+        await super().pass_time(seconds)
+        await postgres.execute(f"UPDATE {self.schema}.running SET lease_until = lease_until - {int(seconds * 1000)}")
+
+
 class RedisPlace(Place):
     """A namespace of its own on the run's server, whose clock keeps the leases."""
 
@@ -105,4 +142,5 @@ class RedisPlace(Place):
 
 
 PLACES: dict[str, type[Place]] = {"memory": MemoryPlace, "sqlite": SqlitePlace}
+PLACES["postgres"] = PostgresPlace
 PLACES["redis"] = RedisPlace

@@ -1,0 +1,75 @@
+"""The store in a PostgreSQL database: many nodes on many machines, durable commits, the database that is there already.
+
+    caller -> jobs.py -> claims, ends, operations -> lane.py (one connection for each kind of work) -> sql/
+    the heartbeat's thread -> heartbeats.py, on a connection of its own
+    nodes among each other -> wakeups.py (LISTEN and NOTIFY)
+
+`options.py` reads the URL, `opening.py` accepts a server or refuses it, and migrates; `upkeep.py` keeps busy tables
+lean.
+Leases go by the server's clock; run_at and everything a person reads by the clock of the node that writes it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from ...kernel.clock import Clock
+from ..ports.jobs import HeartbeatStore
+from ..ports.store import Store
+from ..records import Finding
+from .examine import examine
+from .heartbeats import PostgresHeartbeat
+from .jobs import PostgresJobs
+from .lane import Server
+from .lanes import Lanes
+from .nodes import PostgresNodes
+from .opening import open_schema
+from .options import options_of
+from .queues import PostgresQueues
+from .upkeep import Upkeep
+from .wakeups import PostgresWakeups
+
+
+class PostgresStore(Store):
+    """One handle on a schema. Methods are called on the event loop that opened it, the heartbeat's from its own.
+
+    Constructing it raises `InvalidStore` for a URL that cannot mean a server.
+    """
+
+    is_durable = True
+    is_shared = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        rng: random.Random | None = None,  # jitter; seeded by the system
+    ) -> None:
+        self._clock = clock
+        self._server = Server(options_of(url), rng or random.Random())
+        self._lanes = Lanes(self._server)
+        self.upkeep = Upkeep(self._lanes.upkeep)
+        self.jobs = PostgresJobs(self._lanes, self.upkeep, clock)
+        self.queues = PostgresQueues(self._lanes)
+        self.nodes = PostgresNodes(self._lanes, clock)
+        self.wakeups = PostgresWakeups(self._lanes.hints)
+
+    async def open(self, *, migrate: bool = True) -> None:
+        try:
+            await open_schema(self._lanes.work, migrate=migrate)
+        except BaseException:
+            await self._lanes.close()
+            raise
+
+    async def close(self) -> None:
+        await self.wakeups.close()
+        await self.upkeep.close()
+        await self._lanes.close()
+
+    def heartbeats(self) -> HeartbeatStore:
+        return PostgresHeartbeat(self._server, self._clock)
+
+    async def examine(self) -> Sequence[Finding]:
+        return await self._lanes.reads.run(lambda connection: examine(connection, self._server))

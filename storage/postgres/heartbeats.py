@@ -1,0 +1,71 @@
+"""The heartbeat's handle: a connection of its own, on the event loop of the heartbeat's thread."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from operator import attrgetter
+
+from ...kernel.clock import Clock
+from ..errors import Unavailable
+from ..ports.jobs import HeartbeatStore
+from ..records import Beat, HeartbeatReply, Orphan
+from .lane import Lane, Server
+from .rows import in_order
+
+_by_id = attrgetter("id")
+
+
+class PostgresHeartbeat(HeartbeatStore):
+    """Renews leases in rows that hold little else."""
+
+    def __init__(self, server: Server, clock: Clock) -> None:
+        self._server = server
+        self._clock = clock
+        self._lane = Lane(server)
+
+    async def open(self) -> None:
+        # A server that is away now must not stop the heart: each beat tries again.
+        with contextlib.suppress(Unavailable):
+            await self._lane.open()
+
+    async def heartbeat(self, beats: Sequence[Beat], *, boot_id: bytes, lease_ms: int, report: bytes) -> HeartbeatReply:
+        named = {beat.id: beat for beat in beats}
+        renewed = await self._renew("leases/renew", list(named.values()), boot_id, lease_ms)
+        await self._lane.fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
+        held = dict(await self._held(boot_id))
+        # Passed over, because a cancel, say, was writing it.
+        busy = [beat for beat in named.values() if beat.id not in renewed and held.get(beat.id) == beat.claim_token]
+        if busy:
+            renewed |= await self._renew("leases/renew_late", busy, boot_id, lease_ms)
+        return HeartbeatReply(
+            lost=[beat.id for beat in beats if beat.id not in renewed],
+            cancel_requested=[beat.id for beat in beats if renewed.get(beat.id)],
+            orphans=await self._orphans({job_id: token for job_id, token in held.items() if job_id not in named}),
+        )
+
+    async def close(self) -> None:
+        await self._lane.close()
+
+    async def _renew(self, name: str, beats: list[Beat], boot_id: bytes, lease_ms: int) -> dict[bytes, bool]:
+        """Per renewed job: whether its cancellation was requested."""
+        beats.sort(key=_by_id)
+        progress = [beat.progress for beat in beats]
+        rows = await self._lane.fetch(
+            name,
+            [beat.id for beat in beats],
+            [beat.claim_token for beat in beats],
+            progress if any(one is not None for one in progress) else [],
+            boot_id,
+            lease_ms,
+        )
+        return {row["id"]: row["cancel_requested"] for row in rows}
+
+    async def _held(self, boot_id: bytes) -> list[tuple[bytes, int]]:
+        return [(row["id"], row["claim_token"]) for row in await self._lane.fetch("leases/held", boot_id)]
+
+    async def _orphans(self, tokens: dict[bytes, int]) -> list[Orphan]:
+        if not tokens:
+            return []
+        rows = await self._lane.fetch("leases/queues_of", in_order(tokens))
+        return [Orphan(row["id"], tokens[row["id"]], row["queue"]) for row in rows]

@@ -1,0 +1,156 @@
+"""A connection that is used by one call at a time, made when first needed and made anew after it broke.
+
+A store has a few of them, each for one kind of work, so that a claim does not stand behind a finish. There is no pool:
+nobody waits for more than the calls of its own kind. No statement leaves anything behind in a session, so a transaction
+pooler may stand between.
+
+When something fails:
+- Deadlock, serialization failure, lock or statement time-out: the call is made again, up to five times, a little later
+  each time. Every statement takes effect whole or not at all.
+- No answer within `TIMEOUT_S`, or the connection broke: it is thrown away, the caller gets `Unavailable`, and the next
+  call connects again. How often to try is the caller's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+
+from ...kernel.clock import SystemClock
+from ..errors import StorageError, Unavailable
+from ..statements import load
+from .options import DEFAULT_SCHEMA, Options
+from .refusals import ends_connection, is_passing, refusal_of
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # generic to type checkers only
+
+T = TypeVar("T")
+Row = Any  # a record; the functions of rows.py give its fields their types
+
+TIMEOUT_S = 10.0
+_ATTEMPTS = 6
+_FIRST_PAUSE_S = 0.005
+
+
+class Server:
+    """How to reach the server, and what to say to it; shared by the lanes of a store."""
+
+    def __init__(self, options: Options, rng: random.Random) -> None:
+        self.options = options
+        self.shown = options.shown
+        self.rng = rng
+        self._texts: dict[str, str] = {}
+
+    def text(self, name: str) -> str:
+        """The statement in `sql/<name>.sql`, for the schema of this store."""
+        text = self._texts.get(name)
+        if text is None:
+            text = self._texts[name] = self.in_schema(load(__package__, f"sql/{name}.sql").text)
+        return text
+
+    def in_schema(self, text: str) -> str:
+        """A statement written for the default schema, for this store's. The name was checked: see `options_of`."""
+        return text.replace(f"{DEFAULT_SCHEMA}.", f'"{self.options.schema}".')
+
+    async def connect(self, *, dsn: str | None = None) -> Connection:
+        """A fresh connection; whatever the client raises."""
+        connection: Connection = await asyncpg.connect(
+            dsn or self.options.dsn,
+            timeout=TIMEOUT_S,
+            command_timeout=TIMEOUT_S,
+            statement_cache_size=self.options.cached_statements,
+            max_cached_statement_lifetime=0,
+            server_settings={"application_name": "callboard"},
+        )
+        try:
+            await connection.set_type_codec("uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+class Lane:
+    """One connection, one call at a time."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._is_closed = False
+
+    async def open(self) -> None:
+        """Connect now. Raises `InvalidStore` where connecting later would raise `Unavailable`."""
+        async with self._lock:
+            self._is_closed = False
+            if self._connection is None:
+                try:
+                    self._connection = await self.server.connect()
+                except Exception as error:
+                    raise refusal_of(error, self.server.shown, is_opening=True) from error
+
+    async def fetch(
+        self, name: str, *values: object, is_new_work: bool = False, timeout_s: float = TIMEOUT_S
+    ) -> list[Row]:
+        """The rows that a statement gives. Raises `StorageError`."""
+        text = self.server.text(name)
+        return await self.run(
+            lambda connection: connection.fetch(text, *values, timeout=timeout_s), is_new_work=is_new_work
+        )
+
+    async def run(
+        self, work: Callable[[Connection], Awaitable[T]], *, is_new_work: bool = False, is_opening: bool = False
+    ) -> T:
+        """What `work` gives; it is called again when it failed in passing. Raises `StorageError`."""
+        async with self._lock:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    return await work(await self._connected())
+                except StorageError:
+                    raise
+                except Exception as error:
+                    if ends_connection(error):
+                        self._let_go()
+                    elif is_passing(error) and attempt < _ATTEMPTS:
+                        await SystemClock().sleep(_FIRST_PAUSE_S * 2**attempt * self.server.rng.uniform(0.2, 1.0))
+                        continue
+                    raise refusal_of(
+                        error, self.server.shown, is_new_work=is_new_work, is_opening=is_opening
+                    ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    async def close(self) -> None:
+        """Let calls under way end, then disconnect. Idempotent."""
+        async with self._lock:
+            self._is_closed = True
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await disconnect(connection)
+
+    async def _connected(self) -> Connection:
+        if self._is_closed:
+            raise Unavailable(f"{self.server.shown}: this handle is closed")
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = self._connection = await self.server.connect()
+        return connection
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+async def disconnect(connection: Connection) -> None:
+    """Close a connection in good order, or else at once."""
+    try:
+        await connection.close(timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()

@@ -1,0 +1,23 @@
+"""Which connections a store has. The listening one is in `wakeups.py`, the heartbeat's in `heartbeats.py`."""
+
+from __future__ import annotations
+
+from .lane import Lane, Server
+
+
+class Lanes:
+    """Connections by kind of work; each is made when it is first needed."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.work = Lane(server)  # inserts, operators' verbs, rescue, nodes
+        self.claims = Lane(server)
+        self.ends = Lane(server)
+        self.reads = Lane(server)
+        self.hints = Lane(server)  # NOTIFY, which may wait for the commits of others
+        self.upkeep = Lane(server)  # VACUUM, under load
+
+    async def close(self) -> None:
+        """Let what is under way end, then disconnect."""
+        for lane in (self.claims, self.ends, self.work, self.hints, self.upkeep, self.reads):
+            await lane.close()

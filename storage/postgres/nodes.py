@@ -1,0 +1,38 @@
+"""The port of nodes on PostgreSQL."""
+
+from __future__ import annotations
+
+from builtins import list as list_of
+from collections.abc import Sequence
+
+from ...kernel.clock import Clock
+from ..ports.nodes import NodeStore
+from ..records import Node
+from .lanes import Lanes
+from .rows import node_of, storable
+
+
+class PostgresNodes(NodeStore):
+    """Rows of nodes in a database."""
+
+    def __init__(self, lanes: Lanes, clock: Clock) -> None:
+        self._lanes = lanes
+        self._clock = clock
+
+    async def register(self, node: Node) -> None:
+        await self._lanes.work.fetch(
+            "nodes/register",
+            node.boot_id,
+            storable(node.host),
+            node.pid,
+            storable(node.version),
+            node.started_at,
+            self._clock.wall_ms(),
+            node.report,
+        )
+
+    async def list(self) -> list_of[Node]:
+        return [node_of(row) for row in await self._lanes.reads.fetch("nodes/list")]
+
+    async def forget(self, boot_ids: Sequence[bytes]) -> None:
+        await self._lanes.work.fetch("nodes/forget", list_of(boot_ids))

@@ -1,0 +1,55 @@
+"""What the server and the client report, as the errors of stores."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from ..errors import Corrupt, Full, InvalidStore, StorageError, Unavailable
+
+# Deadlock, serialization failure, lock and statement time-out: the same call may well succeed a moment later.
+PASSING = frozenset({"40P01", "40001", "55P03", "57014"})
+_NO_ROOM = "53100"
+_GONE = frozenset({"42P01", "3F000", "42703"})  # undefined table, schema, column
+# Classes 08 connection, 53 resources, 57 operator intervention, 58 system; 25006 read-only.
+_AWAY = ("08", "53", "57", "58")
+_READ_ONLY = "25006"
+_MISCONFIGURED = frozenset({"28P01", "28000", "3D000", "42501"})
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the call should be made again at once."""
+    return getattr(error, "sqlstate", None) in PASSING
+
+
+def ends_connection(error: BaseException) -> bool:
+    """Whether the connection is of no more use: broken, half-open, or to a server that takes no writes."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(("08", "57P")) or state == _READ_ONLY
+    return isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError))
+
+
+def refusal_of(error: Exception, shown: str, *, is_new_work: bool = False, is_opening: bool = False) -> StorageError:
+    """The error to raise in place of what the client raised."""
+    text = _text_of(error)
+    state = getattr(error, "sqlstate", None) or ""
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return InvalidStore(f"{shown}: {text}")
+    if is_opening and (state in _MISCONFIGURED or isinstance(error, (ValueError, asyncpg.InvalidPasswordError))):
+        return InvalidStore(f"{shown}: {text}")
+    if state == _NO_ROOM and is_new_work:
+        return Full(f"{shown} has no room left for new jobs: {text}")
+    if state in _GONE:
+        return Corrupt(f"{shown}: {text}: the tables of Callboard are not what they were; was the schema dropped?")
+    if state.startswith(_AWAY) or state in PASSING or state in _MISCONFIGURED or state == _READ_ONLY:
+        return Unavailable(f"{shown}: {text}")
+    if isinstance(error, (asyncpg.PostgresError, asyncpg.DataError)):
+        return StorageError(f"{shown}: {text}")
+    return Unavailable(f"{shown}: {text}")
+
+
+def _text_of(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    first, *_ = (str(error) or type(error).__name__).splitlines() or [""]
+    return first

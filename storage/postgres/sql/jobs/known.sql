@@ -1,0 +1,3 @@
+SELECT id
+FROM callboard.jobs
+WHERE id = ANY ($1::uuid[])

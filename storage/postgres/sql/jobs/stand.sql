@@ -1,0 +1,3 @@
+SELECT id, state, claim_token, boot_id
+FROM callboard.whole
+WHERE id = ANY ($1::uuid[])

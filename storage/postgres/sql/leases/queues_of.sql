@@ -1,0 +1,3 @@
+SELECT id, queue
+FROM callboard.jobs
+WHERE id = ANY ($1::uuid[])

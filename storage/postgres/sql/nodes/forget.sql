@@ -1,0 +1,2 @@
+DELETE FROM callboard.nodes
+WHERE boot_id = ANY ($1::uuid[])

