@@ -39,6 +39,7 @@ class PostgresStore(Store):
 
     is_durable = True
     is_shared = True
+    commits_together = False
 
     def __init__(
         self,
