@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel.clock import Clock
 from .inflight import InFlight
 from .node_log import NodeLog
+from .trust import Trust
 
 if TYPE_CHECKING:
     from .attempt import Attempt
@@ -50,8 +51,23 @@ class NodeParts:
     is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
     running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
+    trust: Trust = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trust = Trust(self.lease_s)
 
     @property
     def lease_ms(self) -> int:
         """The lease of a claim or a renewal, in milliseconds."""
         return int(self.lease_s * 1000)
+
+    @property
+    def claims(self) -> bool:
+        """Whether anything may be claimed now."""
+        return not (self.is_draining or self.is_held or self.trust.reset is not None)
+
+    def store_was_reset(self, why: str) -> None:
+        """Stop relying on the store, and say so once."""
+        if self.trust.reset is None:
+            self.trust.reset = why
+            self.log.error(why)

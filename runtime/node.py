@@ -158,6 +158,7 @@ class Node:
                 "refused_writes": in_flight.refused_writes,
                 "lost_leases": in_flight.lost_leases,
                 "is_draining": self.parts.is_draining,
+                "storage_reset": self.parts.trust.reset is not None,
             }
         )
 
