@@ -167,7 +167,9 @@ async def roll_call(
         if time.monotonic() - since > ROLL_CALL_S:
             return storm.tails(idle)
         await producer.at_once(runtime, 2 * options.nodes * options.slots)
-        while await unfinished(runtime) and time.monotonic() - since < ROLL_CALL_S:
+        while time.monotonic() - since < ROLL_CALL_S:
+            if not await unfinished(runtime):
+                break
             await asyncio.sleep(LOOK_S)
     return []
 
