@@ -8,6 +8,7 @@ CallboardError
    ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
    │  └─ StorageReset  the store was emptied or replaced while in use: it is not the one that was opened
    ├─ MigrationNeeded  the schema is older than this code, or too new for it
+   ├─ InvalidTransaction  what was given as tx= is no open transaction on this store
    └─ InvalidStore     the URL, path or option names no store that can be opened
 """
 
@@ -56,3 +57,7 @@ class MigrationNeeded(StorageError):
 
 class InvalidStore(StorageError, ValueError):
     """A store URL, path or option cannot be used. Nothing was created."""
+
+
+class InvalidTransaction(StorageError, ValueError):
+    """What was given as `tx=` is no open transaction on this store. Nothing was written."""

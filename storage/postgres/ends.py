@@ -8,7 +8,7 @@ token and boot id.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ...kernel.clock import Clock
 from ..records import ErrorRecord, Finish, HandBack, Retry, Snooze
@@ -45,22 +45,7 @@ class Ends:
 
     async def finish(self, ends: Sequence[Finish], boot_id: bytes) -> list[bool]:
         """Per end: whether it stands."""
-        first = _first_of_each(ends)
-        results = [end.result for end in first]
-        reasons = [None if end.reason is None else storable(end.reason) for end in first]
-        rows = await self._lane.fetch(
-            "jobs/finish",
-            [end.id for end in first],
-            [end.claim_token for end in first],
-            [end.state.code for end in first],
-            [end.queue for end in first],
-            results if any(result is not None for result in results) else [],
-            reasons if any(reason is not None for reason in reasons) else [],
-            [end.attempt for end in first],
-            *errors_of([end.error for end in first]),
-            boot_id,
-            self._clock.wall_ms(),
-        )
+        rows = await self._lane.fetch("jobs/finish", *finish_values(ends, boot_id, self._clock.wall_ms()))
         if len(rows) == len(ends):
             return [True] * len(ends)
         fenced = [_Fenced(end.id, end.claim_token, (end.state.code,)) for end in ends]
@@ -129,6 +114,25 @@ class Ends:
                 is_its = row["claim_token"] == claim_token and row["boot_id"] == boot_id
                 answers.append(is_its and row["state"] in states)
         return answers
+
+
+def finish_values(ends: Sequence[Finish], boot_id: bytes, now: int) -> tuple[list[bytes], *tuple[Any, ...], bytes, int]:
+    """What `jobs/finish.sql` takes: ids first, boot id and time last."""
+    first = _first_of_each(ends)
+    results = [end.result for end in first]
+    reasons = [None if end.reason is None else storable(end.reason) for end in first]
+    return (
+        [end.id for end in first],
+        [end.claim_token for end in first],
+        [end.state.code for end in first],
+        [end.queue for end in first],
+        results if any(result is not None for result in results) else [],
+        reasons if any(reason is not None for reason in reasons) else [],
+        [end.attempt for end in first],
+        *errors_of([end.error for end in first]),
+        boot_id,
+        now,
+    )
 
 
 _Write = TypeVar("_Write", Finish, _Back)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from ...kernel.clock import Clock
 from ..job import Job, NewJob
@@ -50,22 +51,11 @@ class PostgresJobs(JobStore):
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
         now = self._clock.wall_ms()
-        first: dict[bytes, NewJob] = {}
-        for job in jobs:
-            first.setdefault(job.id, job)
-        asked = [first[job_id] for job_id in sorted(first)]
         rows = await self._lanes.work.fetch(
             "jobs/insert",
-            [job.id for job in asked],
-            [job.queue for job in asked],
-            [job.name for job in asked],
-            [job.priority for job in asked],
-            [now if job.run_at is None else job.run_at for job in asked],
-            [job.timeout_ms for job in asked],
-            [job.payload for job in asked],
-            now,
+            *insert_values(jobs, now),
             is_new_work=True,
-            timeout_s=TIMEOUT_S + len(asked) * _ROW_S,
+            timeout_s=TIMEOUT_S + len(jobs) * _ROW_S,
         )
         self._upkeep.note(len(rows))
         if len(rows) == len(jobs):
@@ -135,3 +125,21 @@ class PostgresJobs(JobStore):
             return int(count)
         rows = await self._lanes.reads.fetch("queues/counts", wanted.queue)
         return sum(count for code, count in rows if not wanted.states or STATES[code] in wanted.states)
+
+
+def insert_values(jobs: Sequence[NewJob], now: int) -> tuple[list[bytes], *tuple[Any, ...]]:
+    """What `jobs/insert.sql` takes, ids first."""
+    first: dict[bytes, NewJob] = {}
+    for job in jobs:
+        first.setdefault(job.id, job)
+    asked = [first[job_id] for job_id in sorted(first)]
+    return (
+        [job.id for job in asked],
+        [job.queue for job in asked],
+        [job.name for job in asked],
+        [job.priority for job in asked],
+        [now if job.run_at is None else job.run_at for job in asked],
+        [job.timeout_ms for job in asked],
+        [job.payload for job in asked],
+        now,
+    )

@@ -33,6 +33,11 @@ class Options:
     cached_statements: int
     shown: str  # as it may be printed: no password, no options
 
+    @property
+    def channel(self) -> str:
+        """What LISTEN and NOTIFY of this schema go by."""
+        return f"callboard_{self.schema}"
+
 
 def options_of(url: str) -> Options:
     """Raises `InvalidStore` for a URL that cannot mean a server, in one line."""
