@@ -83,7 +83,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     place: Place = PLACES[options.store](folder)
     records = folder / "records"
     os.environ["CALLBOARD_STORE"] = place.url
-    runtime = Runtime()
+    runtime = Runtime(migrate=True)
     runtime.include(jobs(str(records), options.job_ms))
     env = {
         "CALLBOARD_STORE": place.url,

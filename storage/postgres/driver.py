@@ -39,6 +39,7 @@ class PostgresStore(Store):
 
     is_durable = True
     is_shared = True
+    is_embedded = False
 
     def __init__(
         self,

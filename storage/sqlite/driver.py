@@ -40,6 +40,7 @@ class SqliteStore(Store):
 
     is_durable = True
     is_shared = True
+    is_embedded = True
 
     def __init__(
         self,

@@ -84,6 +84,6 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
     """A fresh store; on leaving, every process is gone and every counter agrees with the jobs."""
     url = f"sqlite:///{folder / 'jobs.db'}"
     records = folder / "records"
-    async with Runtime(url) as runtime:
+    async with Runtime(url, migrate=True) as runtime:
         with ProcPool(folder, CALLBOARD_STORE=url, CALLBOARD_LEASE=f"{LEASE_S}s", NODE_RECORDS=str(records)) as pool:
             yield Stage(runtime, pool, records)
