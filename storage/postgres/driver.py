@@ -20,6 +20,7 @@ from ..ports.store import Store
 from ..records import Finding
 from .examine import examine
 from .heartbeats import PostgresHeartbeat
+from .identity import read_store_id
 from .jobs import PostgresJobs
 from .lane import Server
 from .lanes import Lanes
@@ -40,6 +41,7 @@ class PostgresStore(Store):
     is_durable = True
     is_shared = True
     is_embedded = False
+    commits_together = False
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class PostgresStore(Store):
     async def open(self, *, migrate: bool = True) -> None:
         try:
             await open_schema(self._lanes.work, migrate=migrate)
+            self._server.opened(await read_store_id(self._lanes.work))
         except BaseException:
             await self._lanes.close()
             raise

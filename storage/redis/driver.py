@@ -35,6 +35,7 @@ class RedisStore(Store):
     is_durable = True
     is_shared = True
     is_embedded = False
+    commits_together = False
 
     def __init__(
         self,
