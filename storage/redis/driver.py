@@ -69,4 +69,4 @@ class RedisStore(Store):
         return RedisHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await examine(self._server)
+        return await examine(self._server, self._clock)
