@@ -35,6 +35,7 @@ class RedisStore(Store):
     is_durable = True
     is_shared = True
     transactions = None
+    is_embedded = False
     commits_together = False
 
     def __init__(
@@ -69,4 +70,4 @@ class RedisStore(Store):
         return RedisHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await examine(self._server)
+        return await examine(self._server, self._clock)
