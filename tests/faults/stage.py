@@ -81,7 +81,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(folder: Path, url: str | None = None, *, nodes_url: str | None = None) -> AsyncIterator[Stage]:
-    """A store, a fresh file unless one is given; nodes may know it by another URL. On leaving, all processes are gone."""
+    """A store, a fresh file unless one is given; nodes may know it by another URL. On leaving, no process is left."""
     url = url or f"sqlite:///{folder / 'jobs.db'}"
     records = folder / "records"
     async with Runtime(url) as runtime:
