@@ -50,7 +50,7 @@ class Dispatcher(Actor):
         self._timer: Timer | None = None
 
     async def started(self) -> None:
-        self._storage = self.context.ref("store")
+        self._storage = self.context.ref(self._node.lanes.claims)
         self._worker = self.context.ref(f"queues/{self._queue}/worker")
         me = self.context.ref()
         wakeups = self.context.ref("wakeups")

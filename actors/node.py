@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from .definition import JobDefinition
 
 
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Paths of the storage actors, by what goes to each; one for all where the store commits everything together."""
+
+    work: str = "store"  # inserts, operators' verbs, nodes, rescue
+    claims: str = "store"
+    ends: str = "store"  # whatever closes an attempt
+
+
+TOGETHER = Lanes()
+SIDE_BY_SIDE = Lanes(claims="claims", ends="ends")
+
+
 @dataclass(slots=True)
 class NodeParts:
     """Put together once by `runtime/tree.py`; the actors hold it for the node's life."""
@@ -29,6 +42,7 @@ class NodeParts:
     lease_s: float
     max_crashes: int
     poll_s: float  # the longest a dispatcher sleeps without looking
+    lanes: Lanes = TOGETHER
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
     beats_in_thread: bool = True  # False where the clock may be used on the event loop only
     runtime: Any = None  # what ctx.runtime gives

@@ -3,7 +3,8 @@
 Group commit without timers. The kernel hands this actor all messages that wait; it gives the store every one of them
 at once, grouped by verb, and awaits the commit. While that commit runs, the next batch gathers in the mailbox. So one
 caller alone waits for one commit, and a thousand callers share one. Answers leave when the batch returns: a caller who
-was answered has its write on disk.
+was answered has its write on disk. Of a store that takes claims, ends and the rest side by side
+(`Store.commits_together` is False) a node has an actor for each, so that none waits for the others' commits.
 
 When something fails:
 - The store does not answer (`Unavailable`): the actor repeats the call, 50 ms to 2 s apart, until it is answered.

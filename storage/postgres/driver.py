@@ -40,6 +40,7 @@ class PostgresStore(Store):
 
     is_durable = True
     is_shared = True
+    commits_together = False
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class PostgresStore(Store):
         self.upkeep = Upkeep(self._lanes.upkeep)
         self.jobs = PostgresJobs(self._lanes, self.upkeep, clock)
         self.queues = PostgresQueues(self._lanes)
-        self.nodes = PostgresNodes(self._lanes, clock)
+        self.nodes = PostgresNodes(self._lanes, clock, self.jobs.warm)
         self.wakeups = PostgresWakeups(self._lanes.hints)
 
     async def open(self, *, migrate: bool = True) -> None:
