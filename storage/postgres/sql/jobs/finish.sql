@@ -9,6 +9,7 @@ WITH ended AS (
     WHERE running.id = given.id
         AND running.claim_token = given.claim_token
         AND running.boot_id = $11::uuid
+        /*same store*/
     RETURNING
         running.id, running.claim_token, running.boot_id, running.started_at, running.attempt, running.crashes,
         running.reason AS asked, running.progress, given.state, given.queue, given.result, given.reason,

@@ -10,6 +10,7 @@ WITH freed AS (
     WHERE running.id = given.id
         AND running.claim_token = given.claim_token
         AND running.boot_id = $10::uuid
+        /*same store*/
     RETURNING
         running.id, running.claim_token, running.boot_id, running.started_at, running.attempt - $12::integer AS attempt,
         running.crashes, running.reason, running.progress, given.queue, given.run_at,

@@ -20,5 +20,6 @@ FROM given
 WHERE running.id = given.id
     AND running.claim_token = given.claim_token
     AND running.boot_id = $4
+    /*same store*/
     AND running.id = ANY (ARRAY(SELECT held.id FROM held))
 RETURNING running.id, running.cancel_requested
