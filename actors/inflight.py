@@ -47,6 +47,10 @@ class InFlight:
         lease = self._leases.get(job_id)
         return None if lease is None else lease[1]
 
+    def tokens(self, job_ids: Iterable[bytes]) -> list[tuple[bytes, int]]:
+        """Ids and claim tokens of those that are held."""
+        return [(job_id, self._leases[job_id][0]) for job_id in job_ids if job_id in self._leases]
+
     def of_queue(self, queue: str) -> list[tuple[bytes, int]]:
         """Ids and claim tokens of the queue's jobs."""
         return [(job_id, token) for job_id, (token, of, _) in self._leases.items() if of == queue]

@@ -23,7 +23,7 @@ from .lane import Connection, Lane, disconnect
 _APART_S = 0.05
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
-_ALIVE_EVERY_S = 5.0
+_ALIVE_EVERY_S = 4.0  # and so long is waited for the answer: a silent connection is replaced within 10 s
 _LONGEST_MESSAGE = 7_000  # the server takes 8,000 bytes
 _NOTIFY = "SELECT pg_notify($1::text, $2::text)"
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
