@@ -15,7 +15,7 @@ from ...kernel.clock import Clock
 from ..job import JobState
 from ..records import ErrorRecord, Finish, HandBack, Retry, Snooze
 from .lane import Lane
-from .rows import AVAILABLE, CANCELLED, RETRYABLE, SCHEDULED, errors_of, in_order, storable
+from .rows import AVAILABLE, CANCELLED, RETRYABLE, SCHEDULED, columns, errors_of, in_order, storable
 
 
 class _Fenced(NamedTuple):
@@ -47,8 +47,6 @@ class Ends:
 
     async def finish(self, ends: Sequence[Finish], boot_id: bytes) -> list[bool]:
         """Per end: whether it stands."""
-        if not ends:
-            return []
         accepted: list[tuple[bytes, int]] = []
         for some in _rounds(ends):
             accepted += await self._write_ends(some, boot_id)
@@ -59,12 +57,13 @@ class Ends:
 
     async def _write_ends(self, ends: list[Finish], boot_id: bytes) -> list[tuple[bytes, int]]:
         """Ids and tokens of the claims that end now. The leaner statement does where it can say all there is."""
-        ids, tokens, queues, states, attempts, results, reasons, errors = zip(*ends, strict=True)
+        ids, tokens, queues, states, attempts, results, reasons, errors = columns(ends, 8)
         count, now = len(ends), self._clock.wall_ms()
         kept = [] if results.count(None) == count else results
+        queue = queues[0] if queues else ""
         is_plain = states.count(JobState.COMPLETED) == errors.count(None) == reasons.count(None) == count
-        if is_plain and queues.count(queues[0]) == count:
-            [some] = await self._lane.fetch("jobs/complete", ids, tokens, kept, queues[0], boot_id, now)
+        if is_plain and queues.count(queue) == count:
+            [some] = await self._lane.fetch("jobs/complete", ids, tokens, kept, queue, boot_id, now)
             return list(zip(*(some if some[0] is not None else (ids, tokens)), strict=True))
         rows = await self._lane.fetch(
             "jobs/finish",
@@ -107,11 +106,9 @@ class Ends:
     async def _put_back(
         self, backs: Sequence[_Back], boot_id: bytes, *, restored: int, states: Collection[int]
     ) -> list[bool]:
-        if not backs:
-            return []
         accepted: list[tuple[bytes, int]] = []
         for some in _rounds(backs):
-            ids, tokens, becomes, queues, run_ats, attempts, errors = zip(*some, strict=True)
+            ids, tokens, becomes, queues, run_ats, attempts, errors = columns(some, 7)
             rows = await self._lane.fetch(
                 "jobs/put_back",
                 ids,

@@ -34,6 +34,7 @@ STATEMENTS = {
     "jobs/delete": ID,
     "jobs/prune": "1, 100",
     "jobs/insert": f"{ID}, '{{default}}', '{{a}}', '{{2}}', '{{1}}', '{{1}}', '{{x}}', 1",
+    "jobs/insert_new": f"{ID}, '{{default}}', '{{a}}', '{{2}}', '{{1}}', '{{1}}', '{{x}}', 1",
     "leases/rescue": "100, 5, 1, 'a', 'b', 'c'",
     "leases/renew": f"{ID}, '{{1}}', '{{}}', {BOOT}, 1000",
     "leases/renew_late": f"{ID}, '{{1}}', '{{}}', {BOOT}, 1000",
