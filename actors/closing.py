@@ -15,7 +15,7 @@ from typing import Any
 from ..kernel.errors import CallboardError
 from ..kernel.ref import Ref
 from ..storage import records as r
-from ..storage.errors import StorageError
+from ..storage.errors import StorageError, StorageReset
 from ..storage.job import Claimed, JobState
 from ..storage.messages import FinishJobs, HandBackJobs, RetryJobs, SnoozeJobs
 from ..storage.records import ErrorRecord
@@ -78,6 +78,9 @@ class Closing:
         while items:
             try:
                 answers = await self._storage.ask(message, timeout=self._node.lease_s)
+            except StorageReset as error:
+                self._node.store_was_reset(str(error))
+                return
             except StorageError as error:
                 self._node.log.error("outcomes could not be written; their leases will expire", error=str(error))
                 return

@@ -15,6 +15,7 @@ from typing import Any
 from ..kernel.actor import Actor
 from ..kernel.clock import Timer
 from ..kernel.errors import CallboardError
+from ..storage.errors import StorageReset
 from ..storage.messages import ClaimJobs
 from ..storage.records import ClaimReply, ClaimRequest
 from .node import NodeParts
@@ -48,7 +49,7 @@ class Dispatcher(Actor):
         self._timer: Timer | None = None
 
     async def started(self) -> None:
-        self._storage = self.context.ref("store")
+        self._storage = self.context.ref(self._node.lanes.claims)
         self._worker = self.context.ref(f"queues/{self._queue}/worker")
         me = self.context.ref()
         wakeups = self.context.ref("wakeups")
@@ -68,7 +69,7 @@ class Dispatcher(Actor):
                     self._room = room - (self._assigned - assigned)
                 case Look():
                     self._may_have_work = True
-        if self._may_have_work and self._room > 0 and not (self._node.is_draining or self._node.is_held):
+        if self._may_have_work and self._room > 0 and self._node.claims:
             await self._claim()
         return [None] * len(messages)
 
@@ -81,6 +82,9 @@ class Dispatcher(Actor):
         try:
             reply = (await self._storage.ask(request))[0]
             in_flight.hold(reply.jobs, since)
+        except StorageReset as error:
+            self._node.store_was_reset(str(error))
+            return
         except CallboardError as error:
             # The store actor was restarted under way. What the claim may have leased comes back by the heartbeat.
             self._node.log.warning("claim failed", queue=self._queue, error=str(error))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..kernel.clock import Clock
+from ..storage.errors import StorageReset
 from ..storage.ports.jobs import HeartbeatStore
 from ..storage.records import Beat, HeartbeatReply
 from .node import NodeParts
@@ -33,6 +34,7 @@ class Missed:
     """A renewal failed; the next one is tried soon."""
 
     error: str
+    was_reset: bool = False  # the store is not the one that was opened
 
 
 class Heartbeat:
@@ -107,9 +109,9 @@ class Heartbeat:
             )
         except Exception as error:  # whatever it is, the next beat must follow: without it every lease is lost
             self._node.in_flight.put_back(beats)
-            missed = Missed(str(error))
+            missed = Missed(str(error), isinstance(error, StorageReset))
             self._on_home(lambda: self._tell(missed))
-            return self._every_s / 5
+            return self._every_s if missed.was_reset else self._every_s / 5
         beaten = Beaten(began, beats, reply)
         self._on_home(lambda: self._tell(beaten))
         return self._every_s - (self._clock.monotonic() - began)

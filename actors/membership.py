@@ -2,18 +2,24 @@
 
 A lease that the store no longer knows as ours, or that was not renewed for nine tenths of its time, is lost: its
 attempt is stopped and writes nothing. A lease under our boot id that nobody here knows, found twice in a row while no
-claim was under way, came from a claim whose reply was lost: it is handed back.
+claim was under way, came from a claim whose reply was lost, or was given up in an outage: it is handed back. In a store
+that was emptied or replaced every lease is lost, and the node only says so from then on.
+
+Nothing here waits for the storage actor once it has started: during an outage leases must be looked at in time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from ..kernel.actor import Actor
+from ..kernel.errors import CallboardError
 from ..storage.messages import ForgetNodes, HandBackJobs, RegisterNode
 from ..storage.ports.store import Store
 from ..storage.records import HandBack, Node, Orphan
@@ -23,7 +29,8 @@ from .node import NodeParts
 from .wakeups import Subscribe
 from .worker import StopAttempts
 
-TRUST = 0.9  # of a lease, counted from the start of the last good renewal
+LOOKS = 10  # at its leases within one lease's time
+LOOKS_IN_DOUBT = 50  # while renewals fail: between giving a lease up and its end lies a tenth of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +57,11 @@ class Membership(Actor):
     async def started(self) -> None:
         self._clock = self.context.clock
         self._storage = self.context.ref("store")
-        self._renewed_at = self._clock.monotonic()
+        self._node.trust.began(self._clock.monotonic())
         me = self.context.ref()
         await self.context.ref("wakeups").tell(Subscribe("control", "", me, Control()))
         self._latest_report = self._report()
-        row = Node(
+        self._row = Node(
             boot_id=self._node.boot_id,
             host=platform.node(),
             pid=os.getpid(),
@@ -62,7 +69,7 @@ class Membership(Actor):
             started_at=self._clock.wall_ms(),
             report=self._latest_report,
         )
-        await self._storage.ask(RegisterNode(row), timeout=None)
+        await self._storage.ask(RegisterNode(self._row), timeout=None)
         self._heartbeat = Heartbeat(
             self._node, self._store.heartbeats(), report=lambda: self._latest_report, tell=me.try_tell
         )
@@ -71,12 +78,16 @@ class Membership(Actor):
 
     async def stopping(self, exit: object) -> None:
         await self._heartbeat.stop()
-        await self._storage.ask(ForgetNodes([self._node.boot_id]), timeout=2.0)
+        with contextlib.suppress(CallboardError):  # without it the row is removed by others, later
+            await self._storage.ask(ForgetNodes([self._node.boot_id]), timeout=2.0)
 
     async def receive(self, message: Any) -> None:
         match message:
             case Beaten():
                 await self._learn(message)
+            case Missed(error=error, was_reset=True):
+                self._node.store_was_reset(error)
+                self._give_up()
             case Missed(error=error):
                 self._node.log.warning("leases could not be renewed; trying again", error=error)
             case Control():
@@ -84,35 +95,53 @@ class Membership(Actor):
             case CheckTrust():
                 self._latest_report = self._report()
                 self._check_trust()
-                self.context.send_after(self._node.lease_s / 10, CheckTrust())
 
     async def _learn(self, beaten: Beaten) -> None:
-        self._renewed_at = beaten.began
+        if self._node.trust.reset is not None:
+            return
+        up_ms = beaten.reply.up_ms
+        self._node.trust.renewed(beaten.began, None if up_ms is None else up_ms / 1000)
         in_flight = self._node.in_flight
         tokens = {beat.id: beat.claim_token for beat in beaten.beats}
         lost = [job_id for job_id in beaten.reply.lost if in_flight.holds(job_id, tokens[job_id])]
         self._stop(lost, Stop.LEASE_LOST)
         self._stop(beaten.reply.cancel_requested, Stop.CANCEL)
-        await self._consider(beaten.reply.orphans)
+        self._consider(beaten.reply.orphans)
 
-    async def _consider(self, orphans: list[Orphan]) -> None:
+    def _consider(self, orphans: list[Orphan]) -> None:
         """Hand back leases that nothing here explains, once they were seen twice."""
         in_flight = self._node.in_flight
         unknown = [o for o in orphans if not in_flight.holds(o.id, o.claim_token)]
         certain = [o for o in unknown if o in self._suspects] if not in_flight.claims_under_way else []
         self._suspects = [o for o in unknown if o not in certain]
         if certain:
-            self._node.log.warning("a claim's reply was lost; its jobs are handed back", jobs=len(certain))
-            await self._storage.ask(HandBackJobs([HandBack(o.id, o.claim_token, o.queue) for o in certain]))
+            self._node.log.warning("leases that no attempt here has; their jobs are handed back", jobs=len(certain))
+            self._storage.try_tell(HandBackJobs([HandBack(o.id, o.claim_token, o.queue) for o in certain]))
 
     def _check_trust(self) -> None:
         """Stop attempts whose lease may be over without our having heard of it."""
-        trusted_after = self._clock.monotonic() - TRUST * self._node.lease_s
-        if self._renewed_at < trusted_after:
-            untrusted = self._node.in_flight.older_than(trusted_after)
+        now = self._clock.monotonic()
+        if self._node.trust.reset is not None:
+            self._stop_all()
+        elif own_since := self._node.trust.own_since(now):
+            untrusted = self._node.in_flight.older_than(own_since)
             if untrusted:
                 self._node.log.error("leases could not be renewed in time; their attempts stop", jobs=len(untrusted))
             self._stop(untrusted, Stop.LEASE_LOST)
+        looks = LOOKS_IN_DOUBT if self._node.trust.is_in_doubt(now) else LOOKS
+        self.context.send_after(self._node.lease_s / looks, CheckTrust())
+
+    def _give_up(self) -> None:
+        """Let go of all that the former store had given, and tell the new one, if it listens, that nobody works here.
+
+        The row tells `callboard doctor`; no lease depends on it.
+        """
+        self._stop_all()
+        row = replace(self._row, report=self._report())
+        self._storage.try_tell(RegisterNode(row))
+
+    def _stop_all(self) -> None:
+        self._stop(self._node.in_flight.older_than(inf), Stop.LEASE_LOST)
 
     def _stop(self, job_ids: list[bytes], why: Stop) -> None:
         by_queue: dict[str, list[bytes]] = {}

@@ -10,10 +10,24 @@ from typing import TYPE_CHECKING, Any
 from ..kernel.clock import Clock
 from .inflight import InFlight
 from .node_log import NodeLog
+from .trust import Trust
 
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .definition import JobDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Paths of the storage actors, by what goes to each; one for all where the store commits everything together."""
+
+    work: str = "store"  # inserts, operators' verbs, nodes, rescue
+    claims: str = "store"
+    ends: str = "store"  # whatever closes an attempt
+
+
+TOGETHER = Lanes()
+SIDE_BY_SIDE = Lanes(claims="claims", ends="ends")
 
 
 @dataclass(slots=True)
@@ -28,6 +42,7 @@ class NodeParts:
     lease_s: float
     max_crashes: int
     poll_s: float  # the longest a dispatcher sleeps without looking
+    lanes: Lanes = TOGETHER
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
     beats_in_thread: bool = True  # False where the clock may be used on the event loop only
     runtime: Any = None  # what ctx.runtime gives
@@ -36,8 +51,23 @@ class NodeParts:
     is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
     running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
+    trust: Trust = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trust = Trust(self.lease_s)
 
     @property
     def lease_ms(self) -> int:
         """The lease of a claim or a renewal, in milliseconds."""
         return int(self.lease_s * 1000)
+
+    @property
+    def claims(self) -> bool:
+        """Whether anything may be claimed now."""
+        return not (self.is_draining or self.is_held or self.trust.reset is not None)
+
+    def store_was_reset(self, why: str) -> None:
+        """Stop relying on the store, and say so once."""
+        if self.trust.reset is None:
+            self.trust.reset = why
+            self.log.error(why)

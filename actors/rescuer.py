@@ -1,6 +1,8 @@
 """Rescues jobs whose lease has expired; every node does, and each rescue is conditional on the claim token.
 
 It needs no row of the node that lost them, no leader and no job, so nothing of what may be broken is needed to mend it.
+While this node's own renewals fail, and for a lease after an outage, it expires nobody: see `trust.py`. A node that is
+known to have died gets no such grace.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 
 from ..kernel.actor import Actor
 from ..kernel.errors import CallboardError
+from ..storage.errors import StorageReset
 from ..storage.job import JobState
 from ..storage.messages import RescueJobs
 from .node import NodeParts
@@ -39,17 +42,27 @@ class Rescuer(Actor):
         self.context.send_after(self._pause_s() / 2, Sweep())
 
     async def receive(self, message: object) -> None:
-        request = RescueJobs(BATCH, self._node.max_crashes)
+        within_s = self._node.trust.rescue_within(self.context.clock.monotonic())
+        if isinstance(message, SweepNow) and self._node.trust.reset is None:
+            within_s = self._node.lease_s
+        rescued = await self._rescue(within_s) if within_s > 0 else 0
+        if isinstance(message, Sweep):
+            self.context.send_after(0.0 if rescued == BATCH else self._pause_s(), Sweep())
+
+    async def _rescue(self, within_s: float) -> int:
+        """How many were rescued; none where the store did not begin in time, since then it is not asked at all."""
         try:
-            rescued = await self._storage.ask(request, timeout=self._node.lease_s)
+            rescued = await self._storage.ask(RescueJobs(BATCH, self._node.max_crashes), timeout=within_s)
+        except StorageReset as error:
+            self._node.store_was_reset(str(error))
+            return 0
         except CallboardError as error:
             self._node.log.warning("expired leases could not be looked for; trying again", error=str(error))
-            rescued = []
+            return 0
         if rescued:
             poisoned = sum(job.state is JobState.FAILED for job in rescued)
             self._node.log.warning("rescued jobs whose lease had expired", jobs=len(rescued), poisoned=poisoned)
-        if isinstance(message, Sweep):
-            self.context.send_after(0.0 if len(rescued) == BATCH else self._pause_s(), Sweep())
+        return len(rescued)
 
     def _pause_s(self) -> float:
         return self._node.lease_s / 3 * self._node.rng.uniform(0.8, 1.0)

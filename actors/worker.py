@@ -100,7 +100,7 @@ class Worker(Actor):
         self._clock = self.context.clock
         self._prefetch = Prefetch(self._clock)
         self._dispatcher = self.context.ref(f"queues/{self._queue}/dispatcher")
-        self._closing = Closing(self._node, self.context.ref("store"), self._closed)
+        self._closing = Closing(self._node, self.context.ref(self._node.lanes.ends), self._closed)
         self._loop = asyncio.get_running_loop()
         self._node.running[self._queue] = self._running
         self._offer()
@@ -291,7 +291,7 @@ class Worker(Actor):
         if unseen:
             for job in unseen:
                 self._node.in_flight.release(job.id, job.claim_token)
-            await self.context.ref("store").ask(HandBackJobs(unseen), timeout=self._node.lease_s)
+            await self.context.ref(self._node.lanes.ends).ask(HandBackJobs(unseen), timeout=self._node.lease_s)
 
     def _hand_back_waiting(self) -> None:
         while self._waiting:

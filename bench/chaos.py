@@ -1,187 +1,258 @@
-"""Ten thousand jobs under a storm of SIGKILL: nothing lost, nothing stuck, hardly anything done twice.
+"""Jobs under a storm: nothing lost, nothing stuck, nothing twice but for what was in hand when a process was killed.
 
-    python bench/chaos.py [--store sqlite] [--jobs 10000] [--job-ms 50] [--nodes 4] [--slots 10] [--lease 2]
-                          [--kill-every 0.3] [--within 90] [--dups-per-kill 1] [--seed N] [--json FILE]
+    python bench/chaos.py [--store sqlite|postgres|redis] [--faults kill,stop,cut,dropreply,restart] [--jobs N]
+                          [--job-ms 50] [--nodes 4] [--slots 10] [--lease 2] [--kill-every 0.3] [--within S]
+                          [--dups-per-kill N] [--cut-every 2] [--drop-rate 0.01] [--restarts 20] [--restart-every 3]
+                          [--seed N] [--records FILE] [--json FILE]
 
-Node processes work off the jobs; every `--kill-every` seconds a random one of those that are ready is killed, and
-started again at once, until all jobs are done. Prints one line, writes the same as JSON, and exits with 0 only if
-nothing was lost, stuck or written by a stale attempt, every counter agrees with a recount, at most `--dups-per-kill`
-effects per kill happened twice, and all was done within `--within` seconds.
+Node processes work off the jobs until all are done, while
+
+    kill       a random one of those that are ready is killed every 300 ms, and started again at once
+    stop       one is stopped for longer than its lease, and continued
+    cut        every connection to the server is cut, every two seconds
+    dropreply  the server does what it was asked, its reply does not arrive: at random
+    restart    the server is killed and started again, twenty times
+
+With `kill` alone 10,000 jobs wait from the start. With more, 3,000 come while the storm rages, from a producer that
+meets the same faults and keeps what it was told of each batch. Then everything heals, what is left must end without
+any new job, and at last each process is called on to work once more.
+
+Prints one line, writes the same as JSON, and exits with 0 only if nothing was lost, stored twice, stored in part, stuck
+or written by a stale attempt, every counter agrees with a recount, no job began anew without a reason, not too many
+effects happened twice, no process ended by itself or stopped claiming, and all was done in time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
-import signal
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from callboard import JobState, Runtime
+from callboard import JobState, Registry, Runtime
 from callboard.kernel.codec import decode
+from callboard.storage.errors import Unavailable
 from callboard.storage.ids import format_id
 from callboard.storage.job import Job
 from harness.places import PLACES, Place, stored_jobs, unfinished
-from harness.processes import Proc, ProcPool
+from harness.processes import ProcPool
+from harness.producer import Producer
 from harness.records import read_records
+from harness.storm import Storm
 from harness.storm_node import jobs
 from harness.tell import tell
-from harness.verdict import Kill, Row, Verdict, judge
+from harness.troubles import FAULTS, Plan, Troubles
+from harness.verdict import Row, Verdict, judge
 
-NODE = Path(__file__).parent / "harness" / "storm_node.py"
 LOOK_S = 0.05
-BATCH = 1000
 PATIENCE = 3  # times --within, before a run that does not end is given up
-
-
-class Storm:
-    """Node processes, and the one who kills them."""
-
-    def __init__(self, pool: ProcPool, rng: random.Random, args: Sequence[str], nodes: int) -> None:
-        self._pool = pool
-        self._rng = rng
-        self._args = args
-        self.kills: list[Kill] = []
-        self.ticks_without_ready = 0
-        self._procs = [self._spawn() for _ in range(nodes)]
-
-    def kill_one(self) -> None:
-        """Kill a random process of those that are ready, and start another in its place."""
-        ready = [index for index, proc in enumerate(self._procs) if proc.is_ready]
-        if not ready:
-            self.ticks_without_ready += 1
-            return
-        index = self._rng.choice(ready)
-        killed = self._procs[index]
-        self.kills.append(Kill(killed.pid, killed.signal(signal.SIGKILL)))
-        self._procs[index] = self._spawn()
-        killed.wait()
-
-    def died(self) -> list[Proc]:
-        """Processes that ended without having been killed here."""
-        return [proc for proc in self._procs if proc.exit_code is not None]
-
-    def drain(self) -> list[int]:
-        """End all in order; their exit codes."""
-        for proc in self._procs:
-            proc.wait_ready().signal(signal.SIGTERM)
-        return [proc.wait() for proc in self._procs]
-
-    def _spawn(self) -> Proc:
-        return self._pool.spawn(NODE, *self._args)
+ROLL_CALL_S = 20.0
+WITHIN_S = {"sqlite": 90.0, "postgres": 45.0, "redis": 45.0}
+DUPS_PER_KILL = {"sqlite": 1.0, "postgres": 0.3, "redis": 0.3}
+WITHIN_WITH_FAULTS_S = 300.0
+JOBS, JOBS_WITH_FAULTS = 10_000, 3_000
+SPREAD_S = 30.0  # over which jobs come, where the server is not restarted
 
 
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     """One storm, from an empty store to the verdict."""
     place: Place = PLACES[options.store](folder)
+    await place.prepare()
     records = folder / "records"
-    os.environ["CALLBOARD_STORE"] = place.url
-    runtime = Runtime()
-    runtime.include(jobs(str(records), options.job_ms))
-    env = {
-        "CALLBOARD_STORE": place.url,
-        "CALLBOARD_LEASE": f"{options.lease:g}s",
-        "CALLBOARD_MAX_CRASHES": "1000",  # here the killer is not the job
-    }
-    async with runtime:
-        place.audit()
-        enqueued = await enqueue(runtime, options.jobs)
+    registry = jobs(str(records), options.job_ms)
+    producer = Producer("storm", random.Random(f"{options.seed}-producer"))
+    direct = Runtime(place.url)
+    direct.include(registry)
+    async with Troubles(plan(options), place) as troubles, direct:
+        env = {
+            "CALLBOARD_STORE": troubles.url,
+            "CALLBOARD_LEASE": f"{options.lease:g}s",
+            "CALLBOARD_MAX_CRASHES": "1000",  # here the killer is not the job
+        }
+        if not options.has_more:
+            await producer.at_once(direct, options.jobs)
         began = time.monotonic()
         with ProcPool(folder, **env) as pool:
-            arguments = [str(records), str(options.slots), str(options.job_ms)]
-            storm = Storm(pool, random.Random(options.seed), arguments, options.nodes)
-            await rage(storm, runtime, options)
+            storm = Storm(pool, [str(records), str(options.slots), str(options.job_ms)], options.nodes)
+            troubles.begin(storm)
+            if options.has_more:
+                await rage_while_producing(producer, troubles, storm, registry, options)
+            await calm(storm, troubles, direct, options)
             wall_s = time.monotonic() - began
+            silent = await roll_call(storm, producer, direct, records, options)
             exits = storm.drain()
-        rows = await stored_jobs(runtime)
-        counts = await runtime.counts()
+        rows = await stored_jobs(direct)
+        counts = await direct.counts()
+        accepted = await place.accepted()
     recount = Counter(job.state.value for job in rows)
     wrong_counts = sum(counts[state.value] != recount[state.value] for state in JobState)
-    verdict = judge(
-        enqueued, [row(job) for job in rows], read_records(records), storm.kills, place.accepted(), wrong_counts
-    )
-    problems = verdict.problems(len(storm.kills), options.dups_per_kill)
+    found = [row(job, direct) for job in rows]
+    verdict = judge(producer.enqueues, found, read_records(records), storm.hits, accepted, wrong_counts)
+    if options.records is not None:
+        shutil.copyfile(records, options.records)
+    hits = storm.kills + (storm.stops if options.has_more else 0)
+    problems = verdict.problems(hits * options.dups_per_kill, explains_starts=set(options.faults) <= {"kill", "stop"})
+    problems += [*storm.ended, *silent]
     if wall_s > options.within:
-        problems.append(f"wall_s={wall_s:.1f}")
+        problems.append(f"wall_s={wall_s:.1f} of {options.within:g} allowed")
     if any(exits):
         problems.append(f"exit codes {exits}")
-    return summary(options, storm, verdict, sum(job.crashes for job in rows), wall_s, problems)
+    troubles.counters.update(unknown_enqueues=producer.unknown, refused_enqueues=producer.refused)
+    return summary(options, storm, troubles, verdict, sum(job.crashes for job in rows), wall_s, len(silent), problems)
 
 
-async def enqueue(runtime: Runtime, count: int) -> list[str]:
-    """The ids of jobs whose enqueueing was acknowledged."""
-    job = runtime.jobs["storm"]
-    ids: list[str] = []
-    while len(ids) < count:
-        calls = [job.bind() for _ in range(min(BATCH, count - len(ids)))]
-        ids += [handle.id for handle in await runtime.enqueue_many(calls)]
-    return ids
+def plan(options: argparse.Namespace) -> Plan:
+    """The faults that were asked for."""
+    return Plan(
+        faults=options.faults,
+        seed=options.seed,
+        kill_every_s=options.kill_every,
+        lease_s=options.lease,
+        cut_every_s=options.cut_every,
+        drop_rate=options.drop_rate,
+        restarts=options.restarts,
+        restart_every_s=options.restart_every,
+    )
 
 
-async def rage(storm: Storm, runtime: Runtime, options: argparse.Namespace) -> None:
-    """Kill until all is done, or it has taken far too long."""
-    began = time.monotonic()
-    next_kill = began + options.kill_every
-    while await unfinished(runtime):
-        if time.monotonic() - began > options.within * PATIENCE:
-            return  # what is left counts as stuck
-        for proc in storm.died():
-            raise SystemExit(f"{proc.name} ended by itself with {proc.exit_code}:\n{proc.tail()}")
-        if time.monotonic() >= next_kill:
-            storm.kill_one()
-            next_kill += options.kill_every
-        await asyncio.sleep(min(LOOK_S, max(next_kill - time.monotonic(), 0.0)))
+async def rage_while_producing(
+    producer: Producer, troubles: Troubles, storm: Storm, registry: Registry, options: argparse.Namespace
+) -> None:
+    """Enqueue all jobs by the same way as the nodes, while everything goes wrong; then heal what did."""
+    runtime = Runtime(troubles.url)
+    runtime.include(registry)
+    spread_s = options.restarts * options.restart_every if "restart" in options.faults else SPREAD_S
+    async with runtime:
+        producing = asyncio.create_task(producer.over(runtime, options.jobs, spread_s))
+        while not producing.done() or troubles.are_due:
+            look(storm, troubles)
+            await asyncio.sleep(LOOK_S)
+        await producing
+        await troubles.end()
 
 
-def row(job: Job) -> Row:
+async def calm(storm: Storm, troubles: Troubles, runtime: Runtime, options: argparse.Namespace) -> None:
+    """Wait until all is done, or it has taken far too long; then nothing goes wrong any more."""
+    until = time.monotonic() + options.within * PATIENCE
+    while time.monotonic() < until:  # what is left then counts as stuck
+        with suppress(Unavailable):
+            if not await unfinished(runtime):
+                break
+        look(storm, troubles)
+        await asyncio.sleep(LOOK_S)
+    await troubles.end()
+
+
+def look(storm: Storm, troubles: Troubles) -> None:
+    """See who ended by himself."""
+    troubles.check()
+    storm.look()
+
+
+async def roll_call(
+    storm: Storm, producer: Producer, runtime: Runtime, records: Path, options: argparse.Namespace
+) -> list[str]:
+    """Enqueue jobs until each process has begun one; a line for each that does not."""
+    await storm.all_ready()
+    since = time.monotonic()
+    while idle := await storm.idle(records, since):
+        if time.monotonic() - since > ROLL_CALL_S:
+            return storm.tails(idle)
+        await producer.at_once(runtime, 2 * options.nodes * options.slots)
+        while time.monotonic() - since < ROLL_CALL_S:
+            if not await unfinished(runtime):
+                break
+            await asyncio.sleep(LOOK_S)
+    return []
+
+
+def row(job: Job, runtime: Runtime) -> Row:
     """What the verdict needs of a stored job."""
+    (number,), _ = runtime.jobs[job.name].definition.decode_call(job.payload)
     is_completed = job.state is JobState.COMPLETED
     answer = decode(job.result) if is_completed and job.result is not None else None
-    return Row(format_id(job.id), job.state.is_terminal, is_completed, job.claim_token, answer)
+    return Row(format_id(job.id), number, job.state.is_terminal, is_completed, job.claim_token, answer)
 
 
 def summary(
-    options: argparse.Namespace, storm: Storm, verdict: Verdict, crashes: int, wall_s: float, problems: list[str]
+    options: argparse.Namespace,
+    storm: Storm,
+    troubles: Troubles,
+    verdict: Verdict,
+    crashes: int,
+    wall_s: float,
+    silent: int,
+    problems: Sequence[str],
 ) -> dict[str, object]:
     """The line's words and values, in order."""
-    kills = len(storm.kills)
     return {
         "store": options.store,
+        "faults": ",".join(options.faults),
         "jobs": options.jobs,
         "seed": options.seed,
-        "kills": kills,
-        "ticks_without_ready": storm.ticks_without_ready,
+        "kills": storm.kills,
+        "stops": storm.stops,
+        **troubles.counters,
         **{name: round(value, 2) for name, value in asdict(verdict).items()},
-        "dup_effects_per_kill": round(verdict.dup_effects / max(kills, 1), 3),
+        "dup_effects_per_kill": round(verdict.dup_effects / max(storm.kills, 1), 3),
         "lost_leases": crashes,
+        "ended_by_themselves": len(storm.ended),
+        "claiming_no_more": silent,
         "wall_s": round(wall_s, 1),
         "verdict": "PASS" if not problems else "FAIL",
         "problems": problems,
     }
 
 
-def main() -> int:
-    """Exit code 0: passed."""
+def read_options() -> argparse.Namespace:
+    """The command line; exits with 2 and one line for what cannot be done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--store", choices=sorted(PLACES), default="sqlite")
-    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--faults", default="kill", help="any of " + ",".join(FAULTS))
+    parser.add_argument("--jobs", type=int, default=None, help=f"[{JOBS}; {JOBS_WITH_FAULTS} with more than kill]")
     parser.add_argument("--job-ms", type=int, default=50)
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--slots", type=int, default=10)
     parser.add_argument("--lease", type=float, default=2.0, help="seconds")
     parser.add_argument("--kill-every", type=float, default=0.3, help="seconds")
-    parser.add_argument("--within", type=float, default=90.0, help="seconds that it may take")
-    parser.add_argument("--dups-per-kill", type=float, default=1.0, help="effects that may happen twice")
+    parser.add_argument("--within", type=float, default=None, help="seconds that it may take [by store]")
+    parser.add_argument("--dups-per-kill", type=float, default=None, help="effects that may happen twice [by store]")
+    parser.add_argument("--cut-every", type=float, default=2.0, help="seconds")
+    parser.add_argument("--drop-rate", type=float, default=0.01, help="of the server's replies")
+    parser.add_argument("--restarts", type=int, default=20, help="of the server")
+    parser.add_argument("--restart-every", type=float, default=3.0, help="seconds")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--records", type=Path, default=None, help="where to keep what the handlers recorded")
     parser.add_argument("--json", type=Path, default=None, help="[build/bench/chaos-STORE.json]")
     options = parser.parse_args()
+    options.faults = [name.strip() for name in options.faults.split(",")]
+    if unknown := [name for name in options.faults if name not in FAULTS]:
+        parser.error(f"--faults: expected some of {','.join(FAULTS)}, found {unknown[0]!r}")
+    if impossible := [name for name in options.faults if name not in PLACES[options.store].faults]:
+        possible = ",".join(name for name in FAULTS if name in PLACES[options.store].faults)
+        parser.error(f"--faults {impossible[0]}: {options.store} has no server; expected some of {possible}")
+    options.has_more = options.faults != ["kill"]
+    if options.jobs is None:
+        options.jobs = JOBS_WITH_FAULTS if options.has_more else JOBS
+    if options.within is None:
+        options.within = WITHIN_WITH_FAULTS_S if options.has_more else WITHIN_S[options.store]
+    if options.dups_per_kill is None:
+        # What a node had in hand: its slots, and as many jobs leased beyond them.
+        options.dups_per_kill = 2.0 * options.slots if options.has_more else DUPS_PER_KILL[options.store]
+    return options
+
+
+def main() -> int:
+    """Exit code 0: passed."""
+    options = read_options()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         found = asyncio.run(run(options, Path(folder)))
     return tell("CHAOS", found, options.json or Path("build") / "bench" / f"chaos-{options.store}.json")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -41,8 +40,8 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     """From an empty store to the verdict."""
     place: Place = PLACES[options.store](folder)
     records = folder / "records"
-    os.environ["CALLBOARD_STORE"] = place.url
-    runtime = Runtime()
+    await place.prepare()
+    runtime = Runtime(place.url)
     runtime.include(jobs(str(records), options.job_ms))
     arguments = [str(records), str(options.jobs), str(options.job_ms)]
 
@@ -53,7 +52,6 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         return await unfinished(runtime) == 0
 
     async with runtime:
-        place.audit()
         sleeper = runtime.jobs["sleeper"]
         await runtime.enqueue_many([sleeper.bind() for _ in range(options.jobs)])
         with ProcPool(folder, CALLBOARD_STORE=place.url, CALLBOARD_LEASE=f"{options.lease:g}s") as pool:
@@ -70,7 +68,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
                 proc.signal(signal.SIGTERM)
             exits = [proc.wait() for proc in (first, second)]
         rows = await stored_jobs(runtime)
-    found = judge(rows, read_records(records), place.accepted(), second.pid)
+    found = judge(rows, read_records(records), await place.accepted(), second.pid)
     is_passed = set(found.values()) == {options.jobs} and sum(late_ends.values()) == options.jobs and not any(exits)
     return {
         "store": options.store,
@@ -143,6 +141,8 @@ def main() -> int:
     parser.add_argument("--lease", type=float, default=2.0, help="seconds")
     parser.add_argument("--json", type=Path, default=None, help="[build/bench/zombie-STORE.json]")
     options = parser.parse_args()
+    if options.job_ms >= options.lease * 1000:
+        parser.error("--job-ms: expected less than the lease, by which a late attempt is told from one in time")
     with tempfile.TemporaryDirectory(prefix="zombie-") as folder:
         found = asyncio.run(run(options, Path(folder)))
     return tell("ZOMBIE", found, options.json or Path("build") / "bench" / f"zombie-{options.store}.json")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..actors.names import validate_queue
-from ..actors.node import NodeParts
+from ..actors.node import SIDE_BY_SIDE, TOGETHER, NodeParts
 from ..actors.node_log import NodeLog
 from ..kernel.codec import encode
 from ..kernel.ref import Ref
@@ -50,6 +50,7 @@ class Node:
             lease_s=settings.lease_s,
             max_crashes=settings.max_crashes,
             poll_s=settings.poll_s,
+            lanes=TOGETHER if self.store.commits_together else SIDE_BY_SIDE,
             runs_threads=environment.runs_threads,
             beats_in_thread=environment.beats_in_thread,
             runtime=runtime,
@@ -74,7 +75,7 @@ class Node:
         except BaseException:
             await self.store.close()
             raise
-        self.storage: Ref = self.root.ref("store")
+        self.storage: Ref = self.root.ref(self.parts.lanes.work)
         self.results: Ref = self.root.ref("results")
 
     async def close(self) -> None:
@@ -157,6 +158,7 @@ class Node:
                 "refused_writes": in_flight.refused_writes,
                 "lost_leases": in_flight.lost_leases,
                 "is_draining": self.parts.is_draining,
+                "storage_reset": self.parts.trust.reset is not None,
             }
         )
 

@@ -2,6 +2,7 @@
 
     node                 one_for_one: refs survive restarts, so a restart of one leaves running attempts alone
     |- store             storage/actor.py       commits for all; an outage is a state, never a crash
+    |- claims, ends      the same again         where the store takes claims, ends and the rest side by side
     |- wakeups           actors/wakeups.py      hints: in process, and from other processes
     |- results           actors/results.py      waits for jobs to end, for all who wait in this process
     |- membership        actors/membership.py   node row, heartbeat thread, lost and cancelled leases
@@ -12,7 +13,7 @@
     |- rescuer           actors/rescuer.py      expired leases, on every node
     `- janitor           actors/janitor.py      retention
 
-The first three are there as soon as a runtime is open; the rest comes when it works. A job's way goes on in
+What stands above membership is there as soon as a runtime is open; the rest comes when it works. A job's way goes on in
 `storage/actor.py`.
 """
 
@@ -53,7 +54,10 @@ def tree(
     """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node."""
     commits = {"boot_id": node.boot_id, "health": health, "rng": node.rng, "commits": "wakeups"}
     client = [
-        ChildSpec(StorageActor, id="store", args=(store,), kwargs=commits, mailbox=WRITES_WAITING, shutdown=STOP_S),
+        *(
+            ChildSpec(StorageActor, id=lane, args=(store,), kwargs=commits, mailbox=WRITES_WAITING, shutdown=STOP_S)
+            for lane in dict.fromkeys((node.lanes.work, node.lanes.claims, node.lanes.ends))
+        ),
         ChildSpec(Wakeups, id="wakeups", args=(store.wakeups,), mailbox=HINTS_WAITING),
         ChildSpec(Results, id="results", args=(store.jobs,), mailbox=WRITES_WAITING),
     ]

@@ -3,12 +3,14 @@
 Group commit without timers. The kernel hands this actor all messages that wait; it gives the store every one of them
 at once, grouped by verb, and awaits the commit. While that commit runs, the next batch gathers in the mailbox. So one
 caller alone waits for one commit, and a thousand callers share one. Answers leave when the batch returns: a caller who
-was answered has its write on disk.
+was answered has its write on disk. Of a store that takes claims, ends and the rest side by side
+(`Store.commits_together` is False) a node has an actor for each, so that none waits for the others' commits.
 
 When something fails:
 - The store does not answer (`Unavailable`): the actor repeats the call, 50 ms to 2 s apart, until it is answered.
   Every write is idempotent, so a call that took effect before its answer was lost does no harm. That is a state
-  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline.
+  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline. A rescue alone is not
+  repeated: the first to be heard after an outage, it would take the jobs of all who could not renew (`Rescuer`).
 - One verb fails (`Full`, say): the asks of that verb fail with the error, the others are answered as usual.
 - Anything else is our fault: the actor crashes, the supervisor starts it anew on the same store, askers ask again.
 
@@ -76,7 +78,8 @@ class StorageActor(Actor):
 
     async def _commit_one(self, message: Any) -> Any:
         try:
-            return await self._patiently(lambda: self._call(type(message), message, getattr(message, "items", ())))
+            items = getattr(message, "items", ())
+            return await self._patiently(lambda: self._call(type(message), message, items), once=type(message) in _ONCE)
         except StorageError as error:
             return Failure(error)
 
@@ -155,7 +158,7 @@ class StorageActor(Actor):
             return self._store.nodes.forget(message.boot_ids)
         raise TypeError(f"the storage actor does not understand {verb.__name__}")
 
-    async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _patiently(self, call: Callable[[], Awaitable[Any]], *, once: bool = False) -> Any:
         """The call's answer, repeated while the store does not answer at all."""
         pause_s = FIRST_PAUSE_S
         while True:
@@ -165,6 +168,8 @@ class StorageActor(Actor):
                 if self._health.unavailable_since is None:
                     self._health.unavailable_since = self._clock.monotonic()
                 self._health.last_error = str(error)
+                if once:
+                    raise
                 await self._clock.sleep(pause_s * self._rng.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
@@ -172,6 +177,7 @@ class StorageActor(Actor):
                 return answer
 
 
+_ONCE = frozenset({m.RescueJobs})
 _BATCHED = frozenset(
     {m.InsertJobs, m.ClaimJobs, m.FinishJobs, m.RetryJobs, m.SnoozeJobs, m.HandBackJobs, m.ReviveJobs, m.DeleteJobs}
 )

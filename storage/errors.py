@@ -6,6 +6,7 @@ CallboardError
    ├─ Full             no room for new work; completions still go through
    ├─ LeaseLost        the claim token is no longer the job's: stop the attempt
    ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
+   │  └─ StorageReset  the store was emptied or replaced while in use: it is not the one that was opened
    ├─ MigrationNeeded  the schema is older than this code, or too new for it
    └─ InvalidStore     the URL, path or option names no store that can be opened
 """
@@ -33,6 +34,20 @@ class LeaseLost(StorageError):
 
 class Corrupt(StorageError):
     """What is stored cannot be read as what it should be; it was left untouched."""
+
+
+class StorageReset(Corrupt):
+    """The store is not the one that was opened: it was emptied or replaced while in use.
+
+    Nothing from before is accepted. Nodes stop their attempts, claim nothing more and stay up to say so; a restart is
+    how an operator says that the new store is meant.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"storage_reset: {what} while in use; nothing from before is accepted. Restart this process to work on"
+            " what is there now"
+        )
 
 
 class MigrationNeeded(StorageError):

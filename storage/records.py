@@ -107,6 +107,7 @@ class HeartbeatReply(NamedTuple):
     lost: list[bytes]  # no longer the caller's
     cancel_requested: list[bytes]
     orphans: list[Orphan]
+    up_ms: int | None = None  # since the server started, where there is one
 
 
 class Rescued(NamedTuple):

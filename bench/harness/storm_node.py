@@ -32,7 +32,7 @@ def jobs(records: str, job_ms: int) -> Registry:
         log[0].write(what, ctx.id, ctx.fencing_token, ctx.attempt)
 
     @registry.job(queue=QUEUE)
-    async def storm(ctx: Ctx) -> int:
+    async def storm(ctx: Ctx, number: int) -> int:
         note("start", ctx)
         await asyncio.sleep(job_ms / 1000)
         note("effect", ctx)

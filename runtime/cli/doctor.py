@@ -49,7 +49,7 @@ def doctor(
 
     examined = operate.run(_examine(store))
     url = operate.shown_url(store)
-    working = [node for node in examined.nodes if examined.is_alive(node) and not _report(node).get("is_draining")]
+    working = [node for node in examined.nodes if examined.is_alive(node) and _claims(node)]
     if ready:
         if as_json:
             print_json({"ready": bool(working), "nodes": len(working)})
@@ -126,6 +126,10 @@ def _on_nodes(examined: Examined) -> list[Finding]:
         queues = ", ".join(f"{queue}={slots}" for queue, slots in report.get("queues", {}).items())
         up = span((examined.now_ms - node.started_at) / 1000)
         doing = "draining" if report.get("is_draining") else f"{report.get('executing', 0)} executing"
+        if report.get("storage_reset"):
+            text = "storage_reset: the store was emptied or replaced under it; it claims nothing until it is restarted"
+            found.append(Finding("fail", subject, text))
+            continue
         found.append(Finding("ok", subject, f"version {node.version}, up {up}, queues {queues}, {doing}"))
         for queue, why in report.get("parked", {}).items():
             found.append(
@@ -167,6 +171,11 @@ def _on_queues(examined: Examined) -> list[Finding]:
         elif waiting and late_s > WAITS_LONG_S:
             found.append(Finding("warn", subject, f"{waiting:,} jobs wait, the oldest for {span(late_s)}"))
     return found
+
+
+def _claims(node: Node) -> bool:
+    report = _report(node)
+    return not (report.get("is_draining") or report.get("storage_reset"))
 
 
 def _report(node: Node) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class MemoryStore(Store):
 
     is_durable = False
     is_shared = False
+    commits_together = True
 
     def __init__(self, *, clock: Clock) -> None:
         self._use(Board(), clock)

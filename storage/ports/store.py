@@ -18,6 +18,7 @@ class Store(Protocol):
 
     is_durable: bool  # jobs outlive the process
     is_shared: bool  # several processes may open it at once
+    commits_together: bool  # one commit takes all that waits; False: claims, ends and the rest go side by side
     jobs: JobStore
     queues: QueueStore
     nodes: NodeStore

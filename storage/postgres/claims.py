@@ -63,6 +63,10 @@ class Claims:
             await self._take_stragglers(short, found, now, boot_id, lease_ms)
         return [self._reply(request, found[request.queue], heads[request.queue]) for request in requests]
 
+    async def warm(self, boot_id: bytes) -> None:
+        """Have the statement planned on its connection."""
+        await self._ask({}, self._clock.wall_ms(), boot_id, 0, passes_due=False)
+
     async def _take(self, limits: dict[str, int], now: int, boot_id: bytes, lease_ms: int) -> _ByQueue:
         due = [queue for queue in limits if self._is_due(self._lines.get(queue), now)]
         if not due:

@@ -20,6 +20,7 @@ from ..ports.store import Store
 from ..records import Finding
 from .examine import examine
 from .heartbeats import PostgresHeartbeat
+from .identity import read_store_id
 from .jobs import PostgresJobs
 from .lane import Server
 from .lanes import Lanes
@@ -39,6 +40,7 @@ class PostgresStore(Store):
 
     is_durable = True
     is_shared = True
+    commits_together = False
 
     def __init__(
         self,
@@ -53,12 +55,13 @@ class PostgresStore(Store):
         self.upkeep = Upkeep(self._lanes.upkeep)
         self.jobs = PostgresJobs(self._lanes, self.upkeep, clock)
         self.queues = PostgresQueues(self._lanes)
-        self.nodes = PostgresNodes(self._lanes, clock)
+        self.nodes = PostgresNodes(self._lanes, clock, self.jobs.warm)
         self.wakeups = PostgresWakeups(self._lanes.hints)
 
     async def open(self, *, migrate: bool = True) -> None:
         try:
             await open_schema(self._lanes.work, migrate=migrate)
+            self._server.opened(await read_store_id(self._lanes.work))
         except BaseException:
             await self._lanes.close()
             raise

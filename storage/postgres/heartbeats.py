@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from ...kernel.clock import Clock
-from ..errors import Unavailable
+from ..errors import StorageReset, Unavailable
 from ..ports.jobs import HeartbeatStore
 from ..records import Beat, HeartbeatReply, Orphan
 from .lane import Lane, Server
@@ -32,7 +32,9 @@ class PostgresHeartbeat(HeartbeatStore):
     async def heartbeat(self, beats: Sequence[Beat], *, boot_id: bytes, lease_ms: int, report: bytes) -> HeartbeatReply:
         named = {beat.id: beat for beat in beats}
         renewed = await self._renew("leases/renew", list(named.values()), boot_id, lease_ms)
-        await self._lane.fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
+        [[up_ms, store_id]] = await self._lane.fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
+        if store_id != self._server.store_id:
+            raise StorageReset(f"{self._server.shown} was emptied or replaced")
         held = dict(await self._held(boot_id))
         # Passed over, because a cancel, say, was writing it.
         busy = [beat for beat in named.values() if beat.id not in renewed and held.get(beat.id) == beat.claim_token]
@@ -42,6 +44,7 @@ class PostgresHeartbeat(HeartbeatStore):
             lost=[beat.id for beat in beats if beat.id not in renewed],
             cancel_requested=[beat.id for beat in beats if renewed.get(beat.id)],
             orphans=await self._orphans({job_id: token for job_id, token in held.items() if job_id not in named}),
+            up_ms=up_ms if up_ms >= 0 else None,  # the server's clock was put back since
         )
 
     async def close(self) -> None:

@@ -23,6 +23,7 @@ import asyncpg
 from ...kernel.clock import SystemClock
 from ..errors import StorageError, Unavailable
 from ..statements import load
+from .identity import bound_to
 from .options import DEFAULT_SCHEMA, Options
 from .refusals import ends_connection, is_passing, refusal_of
 
@@ -46,13 +47,25 @@ class Server:
         self.options = options
         self.shown = options.shown
         self.rng = rng
+        self._store_id = ""
         self._texts: dict[str, str] = {}
+
+    @property
+    def store_id(self) -> str:
+        """Which store was opened."""
+        return self._store_id
+
+    def opened(self, store_id: str) -> None:
+        """From now on fenced statements take effect in this store alone."""
+        self._texts.clear()
+        self._store_id = store_id
 
     def text(self, name: str) -> str:
         """The statement in `sql/<name>.sql`, for the schema of this store."""
         text = self._texts.get(name)
         if text is None:
-            text = self._texts[name] = self.in_schema(load(__package__, f"sql/{name}.sql").text)
+            text = load(__package__, f"sql/{name}.sql").text
+            text = self._texts[name] = self.in_schema(bound_to(self._store_id, text))
         return text
 
     def in_schema(self, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builtins import list as list_of
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ...kernel.clock import Clock
 from ..ports.nodes import NodeStore
@@ -15,9 +15,10 @@ from .rows import node_of, storable
 class PostgresNodes(NodeStore):
     """Rows of nodes in a database."""
 
-    def __init__(self, lanes: Lanes, clock: Clock) -> None:
+    def __init__(self, lanes: Lanes, clock: Clock, warm: Callable[[bytes], Awaitable[None]]) -> None:
         self._lanes = lanes
         self._clock = clock
+        self._warm = warm  # who registers is about to work
 
     async def register(self, node: Node) -> None:
         await self._lanes.work.fetch(
@@ -30,6 +31,7 @@ class PostgresNodes(NodeStore):
             self._clock.wall_ms(),
             node.report,
         )
+        await self._warm(node.boot_id)
 
     async def list(self) -> list_of[Node]:
         return [node_of(row) for row in await self._lanes.reads.fetch("nodes/list")]

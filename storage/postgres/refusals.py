@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncpg
 
-from ..errors import Corrupt, Full, InvalidStore, StorageError, Unavailable
+from ..errors import Corrupt, Full, InvalidStore, StorageError, StorageReset, Unavailable
 
 # Deadlock, serialization failure, lock and statement time-out: the same call may well succeed a moment later.
 PASSING = frozenset({"40P01", "40001", "55P03", "57014"})
 _NO_ROOM = "53100"
-_GONE = frozenset({"42P01", "3F000", "42703"})  # undefined table, schema, column
+_DROPPED = frozenset({"42P01", "3F000"})  # undefined table, schema
+_STRANGE = _DROPPED | {"42703", "42P07"}  # undefined column; a table that is there where none was expected
 # Classes 08 connection, 53 resources, 57 operator intervention, 58 system; 25006 read-only.
 _AWAY = ("08", "53", "57", "58")
 _READ_ONLY = "25006"
@@ -39,8 +40,10 @@ def refusal_of(error: Exception, shown: str, *, is_new_work: bool = False, is_op
         return InvalidStore(f"{shown}: {text}")
     if state == _NO_ROOM and is_new_work:
         return Full(f"{shown} has no room left for new jobs: {text}")
-    if state in _GONE:
-        return Corrupt(f"{shown}: {text}: the tables of Callboard are not what they were; was the schema dropped?")
+    if state in _DROPPED and not is_opening:
+        return StorageReset(f"{shown}: tables were dropped or replaced ({text})")
+    if state in _STRANGE:
+        return Corrupt(f"{shown}: {text}: these are not the tables of this version; was a backup restored in part?")
     if state.startswith(_AWAY) or state in PASSING or state in _MISCONFIGURED or state == _READ_ONLY:
         return Unavailable(f"{shown}: {text}")
     if isinstance(error, (asyncpg.PostgresError, asyncpg.DataError)):

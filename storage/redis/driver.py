@@ -34,6 +34,7 @@ class RedisStore(Store):
 
     is_durable = True
     is_shared = True
+    commits_together = False
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import re
 
 from redis import exceptions as e
 
-from ..errors import Corrupt, Full, InvalidStore, StorageError, Unavailable
+from ..errors import Corrupt, Full, InvalidStore, StorageError, StorageReset, Unavailable
 
 # By the first word of the answer; the server will be able to again.
 # Redis 6 wraps what a command answered to a script; newer ones add where at the end.
@@ -40,10 +40,7 @@ def translate(error: Exception, where: str, *, is_new_work: bool = False) -> Sto
             return Full(f"{where} has used its maxmemory: no new jobs are taken until jobs are pruned or it gets more")
         return Unavailable(f"{where} has used its maxmemory: {text}")
     if "STORAGE_RESET" in text:
-        return Corrupt(
-            f"storage_reset: {where} was emptied or replaced while in use; nothing from before is accepted. Restart "
-            "this process to work on the new store"
-        )
+        return StorageReset(f"{where} was emptied or replaced")
     if isinstance(error, _NOT_ALLOWED) or word in _REFUSED:
         return InvalidStore(f"{where} refused the user or the password: {text}")
     if isinstance(error, e.MovedError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import sleep as _pause
 
 from ...kernel.clock import Clock, SystemClock
-from ..errors import Corrupt, InvalidStore, Unavailable
+from ..errors import Corrupt, InvalidStore, StorageReset, Unavailable
 from ..migrate import Schema, load_migrations, missing
 from ..statements import load
 from .durability import SYNCHRONOUS, Log
@@ -24,7 +24,7 @@ from .turns import Turns
 
 _PACKAGE = "callboard.storage.sqlite"
 _CACHED_STATEMENTS = 256
-_LOOK_AT_FILE_S = 1.0
+_LOOK_AT_FILE_S = 0.25
 
 _END_ALL_LEASES = load(__package__, "sql/leases/end_all.sql")
 
@@ -38,19 +38,25 @@ class Opened:
     log: Log
     path: str
     identities: dict[str, tuple[int, int] | None]  # device and inode, of the file and of its log
+    store_id: object  # the sentinel within
     _looked_at: float = 0.0
 
     def check_identity(self) -> None:
-        """Raises `Corrupt` when a path no longer leads to the file that is open; looks once a second."""
+        """Raises `StorageReset` when a path leads to another file, or the file to another store; looks now and then."""
         now = SystemClock().monotonic()
         if now - self._looked_at < _LOOK_AT_FILE_S:
             return
         for name, identity in self.identities.items():
             if _identity(name) != identity:
-                raise Corrupt(
-                    f"{name} was deleted or replaced while in use, so that nothing written now would be found again: "
-                    f"stop every process on it, put the file back or start with a new one"
-                )
+                raise StorageReset(f"{name} was deleted or replaced")
+        try:
+            store_id = meta(self.connection, "store_id")
+        except sqlite3.OperationalError as error:
+            if is_busy(error):
+                return
+            raise StorageReset(f"{self.path} was emptied ({error})") from error
+        if store_id != self.store_id:
+            raise StorageReset(f"{self.path} was emptied, or overwritten with another store,")
         self._looked_at = now
 
     def roll_back(self) -> None:
@@ -101,7 +107,11 @@ def open_store(path: str, *, clock: Clock, host: Host, migrate: bool, lock_timeo
         # The log's file is there since the first reading, and stays while a connection is open.
         log = Log(path)
         log.flush()
-        return Opened(connection, turns, log, path, {name: _identity(name) for name in (path, f"{path}-wal")})
+        store_id = meta(connection, "store_id")
+        if store_id is None:
+            raise Corrupt(f"{path} does not say which store it is: restore a backup, or start with a new file")
+        identities = {name: _identity(name) for name in (path, f"{path}-wal")}
+        return Opened(connection, turns, log, path, identities, store_id)
     except BaseException as error:
         connection.close()
         for held in (turns, log):

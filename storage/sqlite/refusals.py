@@ -12,13 +12,14 @@ import sqlite3
 import threading
 from urllib.parse import quote
 
-from ..errors import Corrupt, InvalidStore, MigrationNeeded
+from ..errors import Corrupt, InvalidStore, MigrationNeeded, StorageError
 from .faults import damaged, is_damaged, translate
 from .host import NETWORK_FILE_SYSTEMS, Host
 
 APPLICATION_ID = 0x43414C42  # "CALB", in the header of every file of ours (SQLite docs, PRAGMA application_id)
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, and UPDATE FROM without the bugs of its first release
 _SMALLEST = 512  # bytes of the smallest page
+_LOG_S = 5.0  # the longest that reading waits while another process recovers the log
 _CHECK_LIMIT_S = 0.5  # of quick_check at open; a larger file is checked as far as that goes
 
 
@@ -66,35 +67,53 @@ def _writable(path: str) -> bool:
 
 
 def _check_content(path: str, *, migrate: bool) -> bool:
-    """Look at a file without locking it and without leaving anything beside it."""
+    """Look at a file without writing to it, and without leaving anything beside one that is at rest."""
     if not os.path.exists(path) or os.stat(path).st_size == 0:
         if not migrate:
             raise MigrationNeeded(
                 f"{path} holds no store yet: it is made by the first `callboard run` or `callboard enqueue` on it"
             )
         return True
-    is_at_rest = not os.path.exists(f"{path}-wal") and not os.path.exists(f"{path}-journal")
-    if is_at_rest and os.stat(path).st_size < _SMALLEST:  # SQLite would take it for an empty one and write over it
-        raise damaged(path, f"no SQLite database: {os.stat(path).st_size} bytes")
-    with contextlib.closing(sqlite3.connect(uri(path, "ro", immutable=1), uri=True)) as connection:
+    if _is_at_rest(path):
+        if os.stat(path).st_size < _SMALLEST:  # SQLite would take it for an empty one and write over it
+            raise damaged(path, f"no SQLite database: {os.stat(path).st_size} bytes")
         try:
-            [[found]] = connection.execute("PRAGMA application_id")
-            tables = [name for [name] in connection.execute("SELECT name FROM sqlite_master LIMIT 3")]
-        except sqlite3.DatabaseError as error:
-            raise translate(error, path) from error
-        if found != APPLICATION_ID and (found or tables or not is_at_rest):
-            shown = f"its tables are {', '.join(tables)}, ..." if tables else f"its application id is {found:#x}"
-            raise Corrupt(
-                f"{path} belongs to another program ({shown}): expected a file made by callboard; give another path"
-            )
-        if is_at_rest:
-            try:
+            with contextlib.closing(sqlite3.connect(uri(path, "ro", immutable=1), uri=True)) as connection:
+                _refuse_foreign(connection, path, may_be_empty=True)
                 check_pages(connection, path)
-            except Corrupt:
-                if not os.path.exists(f"{path}-wal"):
-                    raise
-                return False  # another process began to write meanwhile: what was read may be torn
-    return is_at_rest
+            return True
+        except Corrupt:
+            if _is_at_rest(path):
+                raise
+        # Another process began to write meanwhile: what was read may be torn.
+    # While a log lies beside it, the file alone says nothing: some of its pages are in the log, and whoever moved them
+    # may have been killed half-way. So it is read as SQLite reads it, log and all.
+    with contextlib.closing(sqlite3.connect(uri(path, "ro"), uri=True, timeout=_LOG_S)) as connection:
+        try:
+            _refuse_foreign(connection, path, may_be_empty=False)
+        except StorageError as error:
+            if isinstance(error, Corrupt):
+                raise
+            # It cannot be read without writing (a journal to roll back, say): opening it tells.
+    return False
+
+
+def _is_at_rest(path: str) -> bool:
+    return not os.path.exists(f"{path}-wal") and not os.path.exists(f"{path}-journal")
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: str, *, may_be_empty: bool) -> None:
+    """Raises `Corrupt` for a file that is not ours, and whatever keeps it from being read."""
+    try:
+        [[found]] = connection.execute("PRAGMA application_id")
+        tables = [name for [name] in connection.execute("SELECT name FROM sqlite_master LIMIT 3")]
+    except sqlite3.DatabaseError as error:
+        raise translate(error, path) from error
+    if found != APPLICATION_ID and (found or tables or not may_be_empty):
+        shown = f"its tables are {', '.join(tables)}, ..." if tables else f"its application id is {found:#x}"
+        raise Corrupt(
+            f"{path} belongs to another program ({shown}): expected a file made by callboard; give another path"
+        )
 
 
 def check_pages(connection: sqlite3.Connection, path: str) -> None:

@@ -80,10 +80,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """A fresh store; on leaving, every process is gone and every counter agrees with the jobs."""
-    url = f"sqlite:///{folder / 'jobs.db'}"
+async def staged(folder: Path, url: str | None = None, *, nodes_url: str | None = None) -> AsyncIterator[Stage]:
+    """A store, a fresh file unless one is given; nodes may know it by another URL. On leaving, no process is left."""
+    url = url or f"sqlite:///{folder / 'jobs.db'}"
     records = folder / "records"
     async with Runtime(url) as runtime:
-        with ProcPool(folder, CALLBOARD_STORE=url, CALLBOARD_LEASE=f"{LEASE_S}s", NODE_RECORDS=str(records)) as pool:
+        with ProcPool(
+            folder, CALLBOARD_STORE=nodes_url or url, CALLBOARD_LEASE=f"{LEASE_S}s", NODE_RECORDS=str(records)
+        ) as pool:
             yield Stage(runtime, pool, records)

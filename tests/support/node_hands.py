@@ -149,12 +149,13 @@ class NodeHands:
     async def beat(
         self, *claims: Claimed, progress: bytes | None = None, lease_ms: int = LEASE_MS, report: bytes = b""
     ) -> HeartbeatReply:
-        """One heartbeat through a handle of its own."""
+        """One heartbeat through a handle of its own; how long a server has been up is left out."""
         beats = [Beat(claimed.id, claimed.claim_token, progress) for claimed in claims]
         handle = self.store.heartbeats()
         await handle.open()
         try:
-            return await handle.heartbeat(beats, boot_id=self.boot_id, lease_ms=lease_ms, report=report)
+            reply = await handle.heartbeat(beats, boot_id=self.boot_id, lease_ms=lease_ms, report=report)
+            return reply._replace(up_ms=None)
         finally:
             await handle.close()
 

@@ -177,6 +177,6 @@ async def test_heartbeat_renews_five_hundred_leases_in_one_call(store: Store, no
     reply = await handle.heartbeat(beats, boot_id=node.boot_id, lease_ms=LEASE_MS, report=b"")
     await handle.close()
 
-    assert reply == HeartbeatReply([], [], [])
+    assert reply._replace(up_ms=None) == HeartbeatReply([], [], [])
     await place.pass_time(5)
     assert await node.rescue() == []

@@ -14,6 +14,7 @@ import pytest
 
 from callboard.kernel.clock import ManualClock
 from callboard.storage.errors import Corrupt, InvalidStore, MigrationNeeded, StorageError, Unavailable
+from callboard.storage.job import JobState
 from callboard.storage.sqlite.driver import SqliteStore
 from callboard.storage.sqlite.host import Host, file_system_of
 from callboard.storage.sqlite.refusals import check_library
@@ -260,6 +261,7 @@ DIES_WITH_A_LOG = """
 import asyncio, os, sys
 from callboard.kernel.clock import ManualClock
 from callboard.storage.job import NewJob
+from callboard.storage.job import JobState
 from callboard.storage.sqlite.driver import SqliteStore
 
 async def main():
@@ -270,3 +272,26 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_file_whose_log_was_half_moved_into_it_is_opened(path: Path, tmp_path: Path) -> None:
+    """Whoever moves pages from the log may be killed half-way: the file then holds some new pages, the log all."""
+    store = SqliteStore(tmp_path / "busy.db", clock=ManualClock(), reserve_bytes=0)
+    await store.open()
+    node = NodeHands(store, ManualClock(), boot_id=b"A" * 16)
+    await node.enqueue_many(1000)
+    log = (tmp_path / "busy.db-wal").read_bytes()
+    first_page = bytearray(log[56 : 56 + 4096])  # as the first frame of the log has it
+    pages = (tmp_path / "busy.db").read_bytes()
+    await store.close()
+    assert first_page.startswith(b"SQLite format 3\0")
+    first_page[28:32] = (1000).to_bytes(4)  # a size in pages that the file has not grown to yet
+    path.write_bytes(bytes(first_page) + pages[4096:])
+    path.with_name(f"{path.name}-wal").write_bytes(log)
+
+    again = SqliteStore(path, clock=ManualClock(), reserve_bytes=0)
+    await again.open()
+    counts = await again.queues.counts()
+    await again.close()
+
+    assert counts[JobState.AVAILABLE] == 1000

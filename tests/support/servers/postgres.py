@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +31,7 @@ import asyncpg
 _PREFIX = "callboard-test-postgres-"
 _RUN_AS = "nobody"  # PostgreSQL refuses to run as root
 _READY = b"ready\n"
+_START_S = 20.0
 _ASK_FOR_TYPES = "_introspect_types"
 
 
@@ -54,6 +55,34 @@ class PostgresServer:
         guard.stdin.close()
         guard.wait(timeout=30)
         guard.stdout.close()
+
+    def kill(self, number: signal.Signals = signal.SIGQUIT) -> None:
+        """End the server's processes and leave its data; SIGQUIT is a crash without remains, SIGKILL one with them."""
+        self._order(f"kill {int(number)}")
+
+    def start_again(self) -> None:
+        """Start on the data that `kill` left. Returns when the server answers."""
+        self._order("start")
+
+    def pid(self) -> int:
+        """Of the process that all others of the server come from."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    @property
+    def socket(self) -> Path:
+        """The socket that the server listens on."""
+        return self.folder / ".s.PGSQL.5432"
+
+    def _order(self, words: str) -> None:
+        guard = self._guard
+        assert guard is not None
+        assert guard.stdin is not None
+        assert guard.stdout is not None
+        guard.stdin.write(f"{words}\n".encode())
+        guard.stdin.flush()
+        said = guard.stdout.readline()
+        if said != _READY:
+            raise RuntimeError(f"PostgreSQL did not {words}: {said.decode(errors='replace')}")
 
     def _start(self) -> None:
         programs = _programs()
@@ -190,25 +219,59 @@ def _is_about(pid: int, folder: Path) -> bool:
 def _guard(programs: Path, folder: Path, settings: list[str]) -> None:
     (folder / "guard").write_text(str(os.getpid()))
     with (folder / "log").open("ab") as log:
+        server: subprocess.Popen[bytes] | None = None
         try:
-            server = _launch(programs, folder, settings, log.fileno())
-            try:
-                while server.poll() is None and not _answers(folder):
-                    time.sleep(0.01)
-                if server.poll() is None:
-                    os.write(1, _READY)
-                    sys.stdin.buffer.read()  # returns when whoever started this is gone
-                else:
-                    os.write(1, (folder / "log").read_bytes()[-2000:].replace(b"\n", b" | "))
-            finally:
-                if server.poll() is None:
-                    server.send_signal(signal.SIGQUIT)  # at once: nobody will need the data
-                server.wait()
+            launch = _prepare(programs, folder, settings, log.fileno())
+            server = _launch(launch, folder)
+            os.write(1, _READY if server is not None else _complaint(folder))
+            if server is not None:
+                server = _obey(server, launch, folder)
         finally:
+            if server is not None and server.poll() is None:
+                server.send_signal(signal.SIGQUIT)  # at once: nobody will need the data
+                server.wait()
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _launch(programs: Path, folder: Path, settings: list[str], log: int) -> subprocess.Popen[bytes]:
+def _obey(
+    server: subprocess.Popen[bytes], launch: Callable[[], subprocess.Popen[bytes]], folder: Path
+) -> subprocess.Popen[bytes] | None:
+    """Do what is asked until standard input ends, which it does when whoever started this is gone."""
+    now: subprocess.Popen[bytes] | None = server
+    for line in sys.stdin:
+        match line.split():
+            case ["kill", number] if now is not None:
+                now.send_signal(int(number))
+                now.wait()
+            case ["start"]:
+                now = _launch(launch, folder)
+        os.write(1, _READY if now is not None else _complaint(folder))
+    return now
+
+
+def _launch(launch: Callable[[], subprocess.Popen[bytes]], folder: Path) -> subprocess.Popen[bytes] | None:
+    """A server that answers, or None. After a SIGKILL its last processes may still hold on to the shared memory."""
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            (
+                folder / "data" / "postmaster.pid"
+            ).unlink()  # of a server that was killed; this guard knows that it is gone
+        server = launch()
+        while server.poll() is None and not _answers(folder):
+            time.sleep(0.01)
+        if server.poll() is None:
+            return server
+        time.sleep(0.05)
+    return None
+
+
+def _complaint(folder: Path) -> bytes:
+    return (folder / "log").read_bytes()[-2000:].replace(b"\n", b" | ") + b"\n"
+
+
+def _prepare(programs: Path, folder: Path, settings: list[str], log: int) -> Callable[[], subprocess.Popen[bytes]]:
+    """Make the database's files; what it gives starts a server on them."""
     user = group = None
     if os.geteuid() == 0:
         account = pwd.getpwnam(_RUN_AS)
@@ -232,7 +295,7 @@ def _launch(programs: Path, folder: Path, settings: list[str], log: int) -> subp
     if run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions").wait() != 0:
         raise SystemExit("initdb failed")
     options = ("listen_addresses=", f"unix_socket_directories={folder}", "shared_buffers=64MB", *settings)
-    return run("postgres", *(part for option in options for part in ("-c", option)))
+    return lambda: run("postgres", *(part for option in options for part in ("-c", option)))
 
 
 def _answers(folder: Path) -> bool:

@@ -69,6 +69,7 @@ head AS MATERIALIZED (
         LIMIT wanted.most
     ) AS first
     WHERE NOT wanted.is_paused
+        /*same store*/
         AND (
             $7::boolean
             OR NOT EXISTS (SELECT FROM wanted AS due WHERE due.next_run_at <= $8::bigint AND NOT due.is_paused)

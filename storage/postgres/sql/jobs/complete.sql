@@ -7,6 +7,7 @@ WITH ended AS (
         AND running.boot_id = $5::uuid
         -- The place of the id in the array, found by halving: see finish.sql.
         AND running.claim_token = ($2::bigint[])[width_bucket(running.id, $1)]
+        /*same store*/
     RETURNING
         running.id, running.claim_token, running.started_at, running.attempt, running.crashes, running.progress
 ),

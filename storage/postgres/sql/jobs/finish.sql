@@ -7,6 +7,7 @@ WITH ended AS (
     WHERE running.id = ANY ($1::uuid[])
         AND running.boot_id = $11::uuid
         AND running.claim_token = ($2::bigint[])[width_bucket(running.id, $1)]
+        /*same store*/
     RETURNING
         running.id, running.claim_token, running.boot_id, running.started_at, running.attempt, running.crashes,
         running.reason AS asked, running.progress, width_bucket(running.id, $1) AS place

@@ -7,6 +7,7 @@ WITH freed AS (
     WHERE running.id = ANY ($1::uuid[])
         AND running.boot_id = $10::uuid
         AND running.claim_token = ($2::bigint[])[width_bucket(running.id, $1)]
+        /*same store*/
     RETURNING running.*, width_bucket(running.id, $1) AS place
 ),
 placed AS MATERIALIZED (

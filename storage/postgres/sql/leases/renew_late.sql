@@ -16,4 +16,5 @@ SET
 WHERE running.id = ANY (ARRAY(SELECT held.id FROM held))
     AND running.claim_token = ($2::bigint[])[width_bucket(running.id, $1)]
     AND running.boot_id = $4
+    /*same store*/
 RETURNING running.id, running.cancel_requested

@@ -1,8 +1,9 @@
+-- Leases that had run out when this was asked: it may have waited for a lock that renewals wait for as well.
 -- $1 at most so many · $2 the crash that ends a job · $3 now · $4 to $6 kind, message and traceback of the failure
 WITH head AS MATERIALIZED (
     SELECT running.ctid
     FROM callboard.running AS running
-    WHERE running.lease_until <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+    WHERE running.lease_until <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
     ORDER BY running.lease_until
     LIMIT $1::bigint
     FOR UPDATE SKIP LOCKED

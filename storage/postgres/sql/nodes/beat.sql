@@ -1,3 +1,9 @@
-UPDATE callboard.nodes
-SET seen_at = $2::bigint, report = $3::bytea
-WHERE boot_id = $1::uuid
+-- $1 boot id · $2 now · $3 report. Always one row: of the server and of the store.
+WITH seen AS (
+    UPDATE callboard.nodes
+    SET seen_at = $2::bigint, report = $3::bytea
+    WHERE boot_id = $1::uuid
+)
+SELECT
+    (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000)::bigint AS up_ms,
+    (SELECT tableoid::text || ':' || value FROM callboard.meta WHERE name = 'store_id') AS store_id
