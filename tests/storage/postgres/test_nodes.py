@@ -13,7 +13,7 @@ from callboard.storage.records import Node
 from tests.support.servers import postgres
 from tests.support.stores import PostgresPlace
 
-SHOWN = 1000  # characters of a statement that the server shows
+SHOWN = 300  # first characters of a statement: enough to tell it, and before the store that it is bound to
 WARM = ("jobs/claim", "jobs/complete")
 
 
