@@ -23,12 +23,11 @@ from weakref import WeakSet
 
 from ...kernel.clock import Clock
 from ..errors import InvalidTransaction
-from ..job import NewJob
+from ..job import JobState, NewJob
 from ..ports.transaction import TransactionStore
 from ..records import Finish
-from .ends import finish_values
 from .identity import FOUND
-from .jobs import insert_values
+from .inserts import columns_of
 from .lane import Server
 from .wakeups import NOTIFY, message_of
 
@@ -55,7 +54,7 @@ class PostgresTransactions(TransactionStore):
         if not jobs:
             return []
         now = self._clock.wall_ms()
-        ids, *values = insert_values(jobs, now)
+        ids, *values = columns_of({job.id: job for job in reversed(jobs)}, now)
         rows = await connection.fetch(self._server.text("jobs/insert"), _uuids(ids), *values)
         created = {_bytes_of(row[0]) for row in rows}
         queues = {job.queue for job in jobs if job.id in created and (job.run_at is None or job.run_at <= now)}
@@ -70,10 +69,13 @@ class PostgresTransactions(TransactionStore):
 
     async def complete(self, tx: object, end: Finish, *, boot_id: bytes) -> bool:
         connection = await self._connection(tx)
-        ids, *values, holder, now = finish_values([end], boot_id, self._clock.wall_ms())
-        if await connection.fetch(self._server.text("jobs/finish"), _uuids(ids), *values, UUID(bytes=holder), now):
+        assert end.state is JobState.COMPLETED
+        job_id, holder, now = UUID(bytes=end.id), UUID(bytes=boot_id), self._clock.wall_ms()
+        values = ([job_id], [end.claim_token], [end.result], end.queue, holder, now)
+        [[others, _]] = await connection.fetch(self._server.text("jobs/complete"), *values)
+        if others is None:
             return True
-        stands = await connection.fetch(self._server.in_schema(_STANDS), UUID(bytes=end.id))
+        stands = await connection.fetch(self._server.in_schema(_STANDS), job_id)
         return any((row[0], _bytes_of(row[1]), row[2]) == (end.claim_token, boot_id, end.state.code) for row in stands)
 
     async def _connection(self, tx: object) -> _Connection:
@@ -131,7 +133,9 @@ class _Psycopg(_Connection):
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Sequence[Any]]:
         text = _PLACEHOLDER.sub(r"%(p\1)s", statement.replace("%", "%%"))
-        named = {f"p{place}": value for place, value in enumerate(values, 1)}
+        named = {
+            f"p{place}": list(value) if isinstance(value, tuple) else value for place, value in enumerate(values, 1)
+        }
         tuples = sys.modules["psycopg.rows"].tuple_row
         async with self.raw.cursor(row_factory=tuples) as cursor:
             await cursor.execute(text, named)
