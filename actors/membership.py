@@ -107,7 +107,11 @@ class Membership(Actor):
         self._node.trust.renewed(beaten.began, None if up_ms is None else up_ms / 1000)
         in_flight = self._node.in_flight
         tokens = {beat.id: beat.claim_token for beat in beaten.beats}
-        lost = [job_id for job_id in beaten.reply.lost if in_flight.holds(job_id, tokens[job_id])]
+        lost = [
+            job_id
+            for job_id in beaten.reply.lost
+            if in_flight.holds(job_id, tokens[job_id]) and not in_flight.is_completing(job_id)
+        ]
         self._stop(lost, Stop.LEASE_LOST)
         self._stop(beaten.reply.cancel_requested, Stop.CANCEL)
         self._consider(beaten.reply.orphans)

@@ -8,8 +8,8 @@ from callboard.storage.postgres.driver import PostgresStore
 from callboard.storage.records import Node
 from tests.support.servers import postgres
 
-SHOWN = 1000  # characters of a statement that the server shows
-WARM = ("jobs/claim", "jobs/finish")
+SHOWN = 300  # first characters of a statement: enough to tell it, and before the store that it is bound to
+WARM = ("jobs/claim", "jobs/complete")
 
 
 async def backends_at(store: PostgresStore, name: str) -> int:
