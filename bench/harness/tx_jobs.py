@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from threading import Thread
 from typing import Any
 
 import aiosqlite
@@ -71,7 +72,9 @@ class Effects:
             async with self._turn:  # one connection has one transaction at a time
                 if self._pool is None:
                     connecting = aiosqlite.connect(_path(self._url), timeout=30, isolation_level=None)
-                    getattr(connecting, "_thread", connecting).daemon = True  # nobody closes it: the process must end
+                    thread = getattr(connecting, "_thread", connecting)
+                    if isinstance(thread, Thread):
+                        thread.daemon = True  # nobody closes it, and the process must end
                     self._pool = await connecting
                 await self._pool.execute("BEGIN IMMEDIATE")
                 try:
