@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-import redis
+from redis import exceptions as redis_errors
 
 from callboard.storage.errors import InvalidStore, StorageError, Unavailable
 from callboard.storage.postgres.refusals import refusal_of
@@ -178,10 +178,10 @@ def test_what_cannot_pass_on_postgres_is_told_at_once(error: Exception) -> None:
 
 def test_what_may_pass_on_redis_is_waited_for() -> None:
     for error in (
-        redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
-        redis.exceptions.ConnectionError("max number of clients reached"),
-        redis.exceptions.ConnectionError("Error 111 connecting"),
-        redis.exceptions.TimeoutError("Timeout connecting to server"),
+        redis_errors.BusyLoadingError("Redis is loading the dataset in memory"),
+        redis_errors.ConnectionError("max number of clients reached"),
+        redis_errors.ConnectionError("Error 111 connecting"),
+        redis_errors.TimeoutError("Timeout connecting to server"),
     ):
         assert type(translate(error, "here")) is Unavailable, error
 
