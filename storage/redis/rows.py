@@ -12,6 +12,7 @@ from typing import Any
 
 import msgpack
 
+from ..errors import Corrupt
 from ..job import Claimed, Job, JobState, NewJob
 from ..records import ErrorRecord, Failure, Node
 
@@ -112,7 +113,7 @@ def jobs_of(columns: Columns) -> dict[bytes, Job]:
             finished_at=_unless_never(finished_at),
             cancel_requested=bool(cancel_requested),
             result=result,
-            reason=None if reason is None else reason.decode(),
+            reason=None if reason is None else _text(reason),
             progress=progress,
         )
     return found
@@ -124,13 +125,16 @@ def packed_failure(claim_token: int, attempt: int, boot_id: bytes, now: int, err
 
 
 def failures_of(joined: bytes | None) -> list[Failure]:
-    """The failures of a job, oldest first."""
+    """The failures of a job, oldest first. Raises `Corrupt` for bytes that nobody wrote here."""
     unpacker = msgpack.Unpacker(raw=True)
     unpacker.feed(joined or b"")
-    return [
-        Failure(token, attempt, boot_id, at, ErrorRecord(kind.decode(), message.decode(), traceback.decode()))
-        for token, attempt, boot_id, at, kind, message, traceback in unpacker
-    ]
+    try:
+        return [
+            Failure(token, attempt, boot_id, at, ErrorRecord(_text(kind), _text(message), _text(traceback)))
+            for token, attempt, boot_id, at, kind, message, traceback in unpacker
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(f"what is kept of a job's failures cannot be read: {error}") from error
 
 
 def packed_node(node: Node) -> bytes:
@@ -154,7 +158,12 @@ def _names(head: bytes) -> tuple[str, str]:
     """Queue and name."""
     [length] = _LENGTH.unpack_from(head, HEAD.size)
     start = HEAD.size + _LENGTH.size
-    return head[start : start + length].decode(), head[start + length :].decode()
+    return _text(head[start : start + length]), _text(head[start + length :])
+
+
+def _text(raw: bytes) -> str:
+    """Text for people to read, whatever somebody has written there."""
+    return raw.decode(errors="backslashreplace")
 
 
 def _unless_never(value: int) -> int | None:

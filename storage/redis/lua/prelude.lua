@@ -9,7 +9,7 @@ if redis.call('HGET', META, 'store_id') ~= ARGV[1] then
 end
 local TAG, BATCH = ARGV[2], cmsgpack.unpack(ARGV[3])
 
-local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED = 0, 1, 2, 3, 5, 6
+local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED, LAST = 0, 1, 2, 3, 5, 6, 7
 local FORMAT, FIXED = '>BBBi4i4i8c16i8i8i8i8i8i8', 83 -- as HEAD in rows.py; queue and name follow
 local FORMAT_WITH_QUEUE = FORMAT .. 'Hc0'
 local NEVER, NOBODY = -1, string.rep('\0', 16)
@@ -22,7 +22,7 @@ local function lease_key(boot) return TAG .. 'lease:' .. boot end
 
 -- A header as a table, made in one go; nil when there is none or it is none of ours.
 local function head_of(raw)
-    if not raw or #raw < FIXED + 2 then return nil end
+    if not raw or #raw < FIXED + 2 or string.byte(raw) > LAST then return nil end
     if #raw < FIXED + 2 + string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2) then return nil end
     local state, priority, cancel, attempt, crashes, token, boot, vtime, run_at, started, finished, inserted, timeout,
         queue = struct.unpack(FORMAT_WITH_QUEUE, raw)

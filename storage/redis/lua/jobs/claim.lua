@@ -22,14 +22,35 @@ local function end_unreadable(queue, state, id)
     moved(queue, state, FAILED)
 end
 
+-- UTF-8 from a place on. Whole characters give way to a letter, so that their neighbours do not become one.
+local function is_text(raw, from)
+    if not string.find(raw, '[\128-\255]', from) then return true end
+    local rest = string.sub(raw, from)
+    for _, character in ipairs({ '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]',
+        '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+        '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',
+        '\244[\128-\143][\128-\191][\128-\191]' }) do
+        rest = string.gsub(rest, character, 'x')
+    end
+    return not string.find(rest, '[\128-\255]')
+end
+
+-- A header that a node can read: of this queue, with a name that is text.
+local function readable(raw, queue)
+    local h = head_of(raw)
+    local name_from = 3 + #queue
+    if h and h.queue == queue and #h.tail >= name_from and is_text(h.tail, name_from) then return h end
+    return nil
+end
+
 local function promote(queue, limit)
     local due = due_key(queue)
     local ids = redis.call('ZRANGEBYSCORE', due, '-inf', wall_ms, 'LIMIT', 0, limit)
     if #ids == 0 then return end
-    local heads, written, line = heads_of(ids), {}, {}
+    local written, line = {}, {}
     call('ZREM', due, ids)
-    for _, id in ipairs(ids) do
-        local h = heads[id]
+    for index, raw in ipairs(fields_of(HEAD, ids)) do
+        local id, h = ids[index], readable(raw, queue)
         if h then
             moved(queue, h.state, AVAILABLE)
             h.state, h.vtime = AVAILABLE, h.run_at
@@ -49,7 +70,7 @@ local function lease(queue, limit)
     redis.call('ZREMRANGEBYRANK', ready_key(queue), 0, limit - 1)
     local ids, raws, written, leases, count = {}, {}, {}, {}, 0
     for index, raw in ipairs(fields_of(HEAD, waiting)) do
-        local id, h = waiting[index], head_of(raw)
+        local id, h = waiting[index], readable(raw, queue)
         if h then
             h.state, h.token, h.attempt, h.boot, h.started = EXECUTING, h.token + 1, h.attempt + 1, boot, wall_ms
             raw = raw_of(h)
