@@ -11,6 +11,8 @@ each of them would cost a time-out of its own before the first new one is made.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -150,8 +152,20 @@ class Server:
         return self._client
 
 
+@contextmanager
+def closed_is_broken() -> Iterator[None]:
+    """uvloop calls it a RuntimeError to write to a connection that ended a moment ago: here it is what it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise ConnectionFailed(str(error)) from error
+
+
 async def _execute(client: aio.Redis, *words: _Word) -> Any:
-    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+    with closed_is_broken():
+        return await client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 async def _drop_what_broke(client: aio.Redis, error: Exception) -> None:
