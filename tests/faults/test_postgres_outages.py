@@ -147,7 +147,7 @@ async def test_f26_postgres_without_free_connections_is_waited_for(tmp_path: Pat
         hogs = [one async for one in hogging(server)]
         assert hogs
         with pytest.raises(Unavailable, match=r"too many clients|connection slots"):
-            async with Runtime(server.url):
+            async with Runtime(server.url, migrate=True):
                 pass
         handles = [asyncio.ensure_future(stage.enqueue("ends_well")) for _ in range(20)]
         await passing(LEASE_S)

@@ -295,7 +295,7 @@ async def test_f33_a_redis_server_that_is_emptied_stops_its_nodes(tmp_path: Path
         with server.at.client() as client:
             client.flushall()
         if is_made_anew:
-            async with Runtime(server.at.url) as fresh:
+            async with Runtime(server.at.url, migrate=True) as fresh:
                 await fresh.enqueue("work", 600)
 
         await eventually(lambda: "storage_reset: " in node.text(), within_s=RENEWAL_S + SLACK_S)
@@ -307,7 +307,7 @@ async def test_f33_a_redis_server_that_is_emptied_stops_its_nodes(tmp_path: Path
         assert node.text().count("storage_reset: ") == 1
         assert len(stage.records("start")) == 3
         if is_made_anew:
-            async with Runtime(server.at.url) as fresh:
+            async with Runtime(server.at.url, migrate=True) as fresh:
                 assert (await fresh.counts())["available"] == 1
 
 

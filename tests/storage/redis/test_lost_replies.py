@@ -44,7 +44,7 @@ class Counting:
     """A runtime that counts how often each number's job began."""
 
     def __init__(self, url: str) -> None:
-        self.runtime = Runtime(url, settings=Settings(lease="4s", grace="5s"))
+        self.runtime = Runtime(url, settings=Settings(lease="4s", grace="5s"), migrate=True)
         self.starts: Counter[int] = Counter()
 
         @self.runtime.job
@@ -118,7 +118,7 @@ async def life_without_reply(server: RedisServer, number: int | None) -> Disturb
     quiet = handle(server, namespace=namespace)
     await quiet.open()
     with FaultProxy((server.at.host, server.at.port)) as proxy:
-        runtime = Runtime(url_through(proxy, namespace), settings=SETTINGS)
+        runtime = Runtime(url_through(proxy, namespace), settings=SETTINGS, migrate=True)
         life = await live(runtime, quiet, lambda: None if number is None else proxy.drop_reply(number))
         await quiet.close()
         return Disturbed(life.jobs, life.starts, life.counts, life.paused, proxy.dropped)
