@@ -58,7 +58,7 @@ async def test_a_storm_of_kills_loses_nothing(tmp_path: Path) -> None:
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert " lost=0 stuck=0 stale_accepted=0 wrong_counts=0 " in ran.stdout
+    assert " lost=0 doubled=0 torn=0 stuck=0 stale_accepted=0 wrong_counts=0 unexplained_starts=0 " in ran.stdout
 
 
 @pytest.mark.timeout(120)
