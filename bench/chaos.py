@@ -82,9 +82,10 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         began = time.monotonic()
         with ProcPool(folder, **env) as pool:
             storm = Storm(pool, [str(records), str(options.slots), str(options.job_ms)], options.nodes)
-            troubles.begin(storm)
             if options.has_more:
                 await rage_while_producing(producer, troubles, storm, registry, options)
+            else:
+                troubles.begin(storm)
             await calm(storm, troubles, direct, options)
             wall_s = time.monotonic() - began
             silent = await roll_call(storm, producer, direct, records, options)
@@ -131,6 +132,7 @@ async def rage_while_producing(
     runtime.include(registry)
     spread_s = options.restarts * options.restart_every if "restart" in options.faults else SPREAD_S
     async with runtime:
+        troubles.begin(storm)
         producing = asyncio.create_task(producer.over(runtime, options.jobs, spread_s))
         while not producing.done() or troubles.are_due:
             look(storm, troubles)

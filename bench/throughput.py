@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _runtime(url: str) -> Runtime:
-    runtime = Runtime(url, settings=Settings(retention="7d"))
+    runtime = Runtime(url, settings=Settings(retention="7d"), migrate=True)
     runtime.include(jobs)
     return runtime
 

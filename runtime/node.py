@@ -61,7 +61,7 @@ class Node:
 
     async def open(self) -> None:
         """Open the store and start the client's part of the tree. Raises what `Store.open` raises."""
-        await self.store.open()
+        await self.store.open(migrate=self._runtime.migrate or self.store.is_embedded)
         try:
             self.root = Supervisor(
                 self._specs(None),

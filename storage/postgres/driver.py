@@ -40,6 +40,7 @@ class PostgresStore(Store):
 
     is_durable = True
     is_shared = True
+    is_embedded = False
     commits_together = False
 
     def __init__(
@@ -75,4 +76,4 @@ class PostgresStore(Store):
         return PostgresHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await self._lanes.reads.run(lambda connection: examine(connection, self._server))
+        return await self._lanes.reads.run(lambda connection: examine(connection, self._server, self._clock))

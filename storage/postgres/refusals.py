@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import asyncpg
 
 from ..errors import Corrupt, Full, InvalidStore, StorageError, StorageReset, Unavailable
@@ -14,7 +17,19 @@ _STRANGE = _DROPPED | {"42703", "42P07"}  # undefined column; a table that is th
 # Classes 08 connection, 53 resources, 57 operator intervention, 58 system; 25006 read-only.
 _AWAY = ("08", "53", "57", "58")
 _READ_ONLY = "25006"
+_NO_TLS = "rejected SSL upgrade"  # the client's words; the server's answer has none
 _MISCONFIGURED = frozenset({"28P01", "28000", "3D000", "42501"})
+# What a store that is being opened can be refused for, and what to do about it; waiting would not help.
+_TO_DO = {
+    "28P01": ": give the right user and password",
+    "28000": ": give a user that may log in from here",
+    "3D000": ": create it, or name another one",
+    "42501": ": give the user the right to it, or have somebody run `callboard migrate` who has it",
+    "42704": ": an option of the URL that neither Callboard, the client nor the server knows",
+    "22023": ": an option of the URL that the server cannot use",
+    "55P02": ": an option of the URL that the server cannot use",
+}
+_TAKEN = frozenset({"42P07", "42710", "42723"})  # a table, an object, a function of that name exists
 
 
 def is_passing(error: BaseException) -> bool:
@@ -36,8 +51,15 @@ def refusal_of(error: Exception, shown: str, *, is_new_work: bool = False, is_op
     state = getattr(error, "sqlstate", None) or ""
     if isinstance(error, asyncpg.ClientConfigurationError):
         return InvalidStore(f"{shown}: {text}")
-    if is_opening and (state in _MISCONFIGURED or isinstance(error, (ValueError, asyncpg.InvalidPasswordError))):
-        return InvalidStore(f"{shown}: {text}")
+    if is_opening:
+        if state in _TO_DO:
+            return InvalidStore(f"{shown}: {text}{_TO_DO[state]}")
+        if state in _TAKEN:
+            return Corrupt(f"{shown}: {text}: the schema holds what is not Callboard's; name another one by ?schema=")
+        if _NO_TLS in text:
+            return InvalidStore(f"{shown}: the server offers no TLS: set it up there, or leave sslmode out")
+        if isinstance(error, ValueError | PermissionError | ssl.SSLCertVerificationError):
+            return InvalidStore(f"{shown}: {text}")
     if state == _NO_ROOM and is_new_work:
         return Full(f"{shown} has no room left for new jobs: {text}")
     if state in _DROPPED and not is_opening:
@@ -54,5 +76,11 @@ def refusal_of(error: Exception, shown: str, *, is_new_work: bool = False, is_op
 def _text_of(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    if isinstance(error, FileNotFoundError):
+        return "no socket is there"
+    if isinstance(error, socket.gaierror):
+        return f"no host of that name is known ({error.strerror})"
     first, *_ = (str(error) or type(error).__name__).splitlines() or [""]
     return first

@@ -40,6 +40,7 @@ class SqliteStore(Store):
 
     is_durable = True
     is_shared = True
+    is_embedded = True
     commits_together = True
 
     def __init__(

@@ -84,7 +84,7 @@ async def staged(folder: Path, url: str | None = None, *, nodes_url: str | None 
     """A store, a fresh file unless one is given; nodes may know it by another URL. On leaving, no process is left."""
     url = url or f"sqlite:///{folder / 'jobs.db'}"
     records = folder / "records"
-    async with Runtime(url) as runtime:
+    async with Runtime(url, migrate=True) as runtime:
         with ProcPool(
             folder, CALLBOARD_STORE=nodes_url or url, CALLBOARD_LEASE=f"{LEASE_S}s", NODE_RECORDS=str(records)
         ) as pool:

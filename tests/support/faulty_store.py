@@ -105,6 +105,7 @@ class FaultyStore(Store):
         self.inner = inner
         self.is_durable = inner.is_durable
         self.is_shared = inner.is_shared
+        self.is_embedded = inner.is_embedded
         self.commits_together = inner.commits_together
         self._faults = _Faults(plan)
         self.jobs = _FaultyJobs(inner.jobs, self._faults)
