@@ -141,6 +141,8 @@ def main() -> int:
     parser.add_argument("--lease", type=float, default=2.0, help="seconds")
     parser.add_argument("--json", type=Path, default=None, help="[build/bench/zombie-STORE.json]")
     options = parser.parse_args()
+    if options.job_ms >= options.lease * 1000:
+        parser.error("--job-ms: expected less than the lease, by which a late attempt is told from one in time")
     with tempfile.TemporaryDirectory(prefix="zombie-") as folder:
         found = asyncio.run(run(options, Path(folder)))
     return tell("ZOMBIE", found, options.json or Path("build") / "bench" / f"zombie-{options.store}.json")
