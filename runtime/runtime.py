@@ -25,7 +25,7 @@ from ..storage.records import CancelAnswer, Failure
 from ..storage.urls import DEFAULT_STORE
 from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
-from .job import Call, InvalidOption, Registry, call_by_name
+from .job import Call, InvalidOption, Registry, call_by_name, transaction_of
 from .node import Node
 from .portal import Portal, refuse_beside_main_thread
 from .settings import Settings, load_settings
@@ -203,32 +203,36 @@ class Runtime(Registry):
         return await self.enqueue_call(call_by_name(name, args, kwargs, self.jobs.get(name)))
 
     async def enqueue_call(self, call: Call[T]) -> Handle[T]:
-        """Enqueue one bound call; committed when this returns."""
+        """Enqueue one bound call; committed when this returns, or part of the transaction that it was bound with."""
         node = self.node
         job = node.new_job(call)
-        created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
+        if call.options.tx is None:
+            created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
+        else:
+            created = await node.transactions.insert(call.options.tx, (job,))
         return Handle(self, job.id, call.definition, created=created[0])
 
-    async def enqueue_many(self, calls: Iterable[Call[T]]) -> list[Handle[T]]:
-        """Enqueue bound calls in one batch: all of them or, when it raises, none."""
+    async def enqueue_many(self, calls: Iterable[Call[T]], *, tx: object | None = None) -> list[Handle[T]]:
+        """Enqueue bound calls in one batch: all of them or, when it raises, none. `tx`: as in `Job.options`."""
         node = self.node
         calls = list(calls)
-        for index, call in enumerate(calls):
-            if not isinstance(call, Call):
-                raise InvalidOption(
-                    f"enqueue_many: expected calls made by job.bind(...), found {call!r:.80} at {index}"
-                )
+        tx = transaction_of(calls, tx)
         jobs: list[NewJob] = [node.new_job(call) for call in calls]
         if not jobs:
             return []
-        created = await node.storage.ask(InsertJobs(jobs), timeout=WRITE_S)
+        if tx is None:
+            created = await node.storage.ask(InsertJobs(jobs), timeout=WRITE_S)
+        else:
+            created = await node.transactions.insert(tx, jobs)
         return [
             Handle(self, job.id, call.definition, created=was_created)
             for job, call, was_created in zip(jobs, calls, created, strict=True)
         ]
 
     def enqueue_call_sync(self, call: Call[T]) -> Handle[T]:
-        """As `enqueue_call`, from a thread without an event loop."""
+        """As `enqueue_call`, from a thread without an event loop. Raises `InvalidOption` for a call with a `tx`."""
+        if call.options.tx is not None:
+            raise InvalidOption("enqueue_sync: takes no tx=, whose connection belongs to another thread; await enqueue")
         return self.call_sync(lambda: self.enqueue_call(call))
 
     def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

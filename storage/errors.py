@@ -9,6 +9,7 @@ CallboardError
    │  └─ StorageReset  the store was emptied or replaced while in use: it is not the one that was opened
    ├─ MigrationNeeded  the schema is older than this code, or there is none
    │  └─ SchemaTooNew  the schema needs newer code: no migration helps
+   ├─ InvalidTransaction  what was given as tx= is no open transaction on this store
    └─ InvalidStore     the URL, path or option names no store that can be opened
 """
 
@@ -65,3 +66,7 @@ class SchemaTooNew(MigrationNeeded):
 
 class InvalidStore(StorageError, ValueError):
     """A store URL, path or option cannot be used. Nothing was created."""
+
+
+class InvalidTransaction(StorageError, ValueError):
+    """What was given as `tx=` is no open transaction on this store. Nothing was written."""

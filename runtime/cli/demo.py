@@ -88,4 +88,5 @@ def _say_how_to_go_on(stopped: str, store_url: str, folder: Path | None) -> None
     command = ["callboard", "demo", "--store", without_password(store_url)]
     if folder is not None:
         command += ["--dir", str(folder)]
-    print(f"{stopped}; to go on where it stopped: {shlex.join(command)}", file=sys.stderr)
+    hidden = ", with the password in place of ***" if "***" in command[3] else ""
+    print(f"{stopped}; to go on where it stopped: {shlex.join(command)}{hidden}", file=sys.stderr)

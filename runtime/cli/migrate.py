@@ -42,9 +42,8 @@ def migrate(
     elif check:
         raise CommandFailed(str(needed))
     else:
-        said = (
-            f"{place.shown} was {'empty' if not needed.found else f'at schema {needed.found}'}, and is up to date now"
-        )
+        before = f"schema {needed.found}" if needed.found else "no schema"
+        said = f"{place.shown} had {before}, and is up to date now"
     if not as_json:
         remark(said)
 

@@ -10,6 +10,7 @@ from ..records import Finding
 from .jobs import HeartbeatStore, JobStore
 from .nodes import NodeStore
 from .queues import QueueStore
+from .transaction import TransactionStore
 from .wakeups import WakeupStore
 
 
@@ -24,6 +25,7 @@ class Store(Protocol):
     queues: QueueStore
     nodes: NodeStore
     wakeups: WakeupStore
+    transactions: TransactionStore | None  # None: it has no connection that a caller could have a transaction on
 
     @abstractmethod
     async def open(self, *, migrate: bool = True) -> None:

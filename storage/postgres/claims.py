@@ -16,14 +16,17 @@ from ...kernel.clock import Clock, SystemClock
 from ..errors import Unavailable
 from ..records import ClaimReply, ClaimRequest
 from .lane import Lane
-from .rows import Row, claimed_of
+from .rows import IS_PAUSED, JOB_ID, NEXT_RUN_AT, PRIORITY, QUEUE, VTIME, Row, claimed_of
 
 _LEAST_PROMOTED = 100
 _UNDER_LOAD = 64  # jobs in a full batch from which on a line counts as long
 _SLACK_MS = 100
 _FROM_START_S = 1.0
 _START = -(2**63)
-_PLACE = itemgetter("priority", "vtime", "id")
+_PLACE = itemgetter(PRIORITY, VTIME, JOB_ID)
+
+
+_ByQueue = tuple[dict[str, Row], dict[str, list[Row]]]  # a row of each queue, and those rows of it that hold a job
 
 
 @dataclass(slots=True)
@@ -52,32 +55,26 @@ class Claims:
         if not limits:
             return []
         now = self._clock.wall_ms()
-        rows = await self._take(limits, now, boot_id, lease_ms)
-        heads: dict[str, Row] = {}
-        found: dict[str, list[Row]] = {queue: [] for queue in limits}
-        for row in rows:
-            heads[row["queue"]] = row
-            if row["id"] is not None:
-                found[row["queue"]].append(row)
+        heads, found = await self._take(limits, now, boot_id, lease_ms)
+        for jobs in found.values():
+            jobs.sort(key=_PLACE)
         short = self._remember(limits, found, heads)
         if short:
             await self._take_stragglers(short, found, now, boot_id, lease_ms)
-        for jobs in found.values():
-            jobs.sort(key=_PLACE)
         return [self._reply(request, found[request.queue], heads[request.queue]) for request in requests]
 
     async def warm(self, boot_id: bytes) -> None:
         """Have the statement planned on its connection."""
         await self._ask({}, self._clock.wall_ms(), boot_id, 0, passes_due=False)
 
-    async def _take(self, limits: dict[str, int], now: int, boot_id: bytes, lease_ms: int) -> list[Row]:
+    async def _take(self, limits: dict[str, int], now: int, boot_id: bytes, lease_ms: int) -> _ByQueue:
         due = [queue for queue in limits if self._is_due(self._lines.get(queue), now)]
         if not due:
-            rows = await self._ask(limits, now, boot_id, lease_ms, passes_due=False)
-            due = [row["queue"] for row in rows if _is_past(row["next_run_at"], now) and not row["is_paused"]]
+            heads, found = await self._ask(limits, now, boot_id, lease_ms, passes_due=False)
+            due = [queue for queue, row in heads.items() if _is_past(row[NEXT_RUN_AT], now) and not row[IS_PAUSED]]
             if not due:
-                return rows
-        for queue in dict.fromkeys(due):
+                return heads, found
+        for queue in due:
             [[promoted]] = await self._lane.fetch("jobs/promote", queue, now, self._most(limits[queue]))
             line = self._lines.setdefault(queue, _Line())
             line.next_run_at = None
@@ -87,9 +84,9 @@ class Claims:
 
     async def _ask(
         self, limits: dict[str, int], now: int, boot_id: bytes, lease_ms: int, *, passes_due: bool
-    ) -> list[Row]:
+    ) -> _ByQueue:
         floors = [self._lines.setdefault(queue, _Line()).floors for queue in limits]
-        return await self._lane.fetch(
+        rows = await self._lane.fetch(
             "jobs/claim",
             list(limits),
             list(limits.values()),
@@ -99,6 +96,12 @@ class Claims:
             boot_id,
             lease_ms,
         )
+        heads = {rows[0][QUEUE]: rows[0]} if len(limits) == 1 else {row[QUEUE]: row for row in rows}
+        found: dict[str, list[Row]] = {queue: [] for queue in limits}
+        for queue, head in heads.items():
+            if head[JOB_ID] is not None:
+                found[queue] = rows if len(limits) == 1 else [row for row in rows if row[QUEUE] == queue]
+        return heads, found
 
     def _remember(self, limits: dict[str, int], found: dict[str, list[Row]], heads: dict[str, Row]) -> dict[str, int]:
         """Note where the next claim starts; gives what is missing of batches that started late."""
@@ -106,7 +109,7 @@ class Claims:
         monotonic = self._monotonic.monotonic()
         for queue, limit in limits.items():
             line, jobs = self._lines[queue], found[queue]
-            line.next_run_at = heads[queue]["next_run_at"]
+            line.next_run_at = heads[queue][NEXT_RUN_AT]
             if len(jobs) < limit:
                 if any(floor != _START for floor in line.floors):
                     short[queue] = limit - len(jobs)
@@ -117,22 +120,20 @@ class Claims:
                 line.from_start_at = monotonic
             else:
                 line.floors = [_START] * 4
-                for job in jobs:
-                    floor = job["vtime"] - _SLACK_MS
-                    if floor > line.floors[job["priority"]]:
-                        line.floors[job["priority"]] = floor
+                for priority, vtime in _last_of_each(jobs).items():
+                    line.floors[priority] = vtime - _SLACK_MS
         return short
 
     async def _take_stragglers(
         self, short: dict[str, int], found: dict[str, list[Row]], now: int, boot_id: bytes, lease_ms: int
     ) -> None:
         try:
-            rows = await self._ask(short, now, boot_id, lease_ms, passes_due=True)
+            _, stragglers = await self._ask(short, now, boot_id, lease_ms, passes_due=True)
         except Unavailable:
             return  # what was claimed first is leased, and goes out; the next claim meets the error again
-        for row in rows:
-            if row["id"] is not None:
-                found[row["queue"]].append(row)
+        for queue, jobs in stragglers.items():
+            if jobs:
+                found[queue] = sorted(found[queue] + jobs, key=_PLACE)
 
     @staticmethod
     def _most(limit: int) -> int:
@@ -145,11 +146,18 @@ class Claims:
     @staticmethod
     def _reply(request: ClaimRequest, jobs: list[Row], head: Row) -> ClaimReply:
         """The first `limit` jobs, which are taken off, so that a second request for the queue gets what follows."""
-        if head["is_paused"]:
+        if head[IS_PAUSED]:
             return ClaimReply([], None, is_paused=True)
         given = jobs[: request.limit] if request.limit > 0 else []
         del jobs[: len(given)]
-        return ClaimReply([claimed_of(row) for row in given], head["next_run_at"])
+        return ClaimReply([claimed_of(row) for row in given], head[NEXT_RUN_AT])
+
+
+def _last_of_each(jobs: list[Row]) -> dict[int, int]:
+    """The vtime of the last job of each priority, of jobs in their order."""
+    if jobs[0][PRIORITY] == jobs[-1][PRIORITY]:
+        return {jobs[-1][PRIORITY]: jobs[-1][VTIME]}
+    return {job[PRIORITY]: job[VTIME] for job in jobs}
 
 
 def _is_past(run_at: int | None, now: int) -> bool:

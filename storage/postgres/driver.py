@@ -28,6 +28,7 @@ from .nodes import PostgresNodes
 from .opening import open_schema
 from .options import options_of
 from .queues import PostgresQueues
+from .transactions import PostgresTransactions
 from .upkeep import Upkeep
 from .wakeups import PostgresWakeups
 
@@ -58,6 +59,7 @@ class PostgresStore(Store):
         self.queues = PostgresQueues(self._lanes)
         self.nodes = PostgresNodes(self._lanes, clock, self.jobs.warm)
         self.wakeups = PostgresWakeups(self._lanes.hints)
+        self.transactions = PostgresTransactions(self._server, clock)
 
     async def open(self, *, migrate: bool = True) -> None:
         try:

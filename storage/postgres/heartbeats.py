@@ -10,10 +10,11 @@ from ...kernel.clock import Clock
 from ..errors import StorageReset, Unavailable
 from ..ports.jobs import HeartbeatStore
 from ..records import Beat, HeartbeatReply, Orphan
-from .lane import Lane, Server
+from .lane import TIMEOUT_S, Lane, Row, Server
 from .rows import in_order
 
 _by_id = attrgetter("id")
+_LEAST_S = 1.0
 
 
 class PostgresHeartbeat(HeartbeatStore):
@@ -23,6 +24,7 @@ class PostgresHeartbeat(HeartbeatStore):
         self._server = server
         self._clock = clock
         self._lane = Lane(server)
+        self._timeout_s = TIMEOUT_S
 
     async def open(self) -> None:
         # A server that is away now must not stop the heart: each beat tries again.
@@ -30,9 +32,11 @@ class PostgresHeartbeat(HeartbeatStore):
             await self._lane.open()
 
     async def heartbeat(self, beats: Sequence[Beat], *, boot_id: bytes, lease_ms: int, report: bytes) -> HeartbeatReply:
+        # A silent connection must be given up while there is time to renew over another one.
+        self._timeout_s = min(TIMEOUT_S, max(lease_ms / 4000, _LEAST_S))
         named = {beat.id: beat for beat in beats}
         renewed = await self._renew("leases/renew", list(named.values()), boot_id, lease_ms)
-        [[up_ms, store_id]] = await self._lane.fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
+        [[up_ms, store_id]] = await self._fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
         if store_id != self._server.store_id:
             raise StorageReset(f"{self._server.shown} was emptied or replaced")
         held = dict(await self._held(boot_id))
@@ -54,7 +58,7 @@ class PostgresHeartbeat(HeartbeatStore):
         """Per renewed job: whether its cancellation was requested."""
         beats.sort(key=_by_id)
         progress = [beat.progress for beat in beats]
-        rows = await self._lane.fetch(
+        rows = await self._fetch(
             name,
             [beat.id for beat in beats],
             [beat.claim_token for beat in beats],
@@ -65,10 +69,13 @@ class PostgresHeartbeat(HeartbeatStore):
         return {row["id"]: row["cancel_requested"] for row in rows}
 
     async def _held(self, boot_id: bytes) -> list[tuple[bytes, int]]:
-        return [(row["id"], row["claim_token"]) for row in await self._lane.fetch("leases/held", boot_id)]
+        return [(row["id"], row["claim_token"]) for row in await self._fetch("leases/held", boot_id)]
 
     async def _orphans(self, tokens: dict[bytes, int]) -> list[Orphan]:
         if not tokens:
             return []
-        rows = await self._lane.fetch("leases/queues_of", in_order(tokens))
+        rows = await self._fetch("leases/queues_of", in_order(tokens))
         return [Orphan(row["id"], tokens[row["id"]], row["queue"]) for row in rows]
+
+    async def _fetch(self, name: str, *values: object) -> list[Row]:
+        return await self._lane.fetch(name, *values, timeout_s=self._timeout_s)

@@ -22,13 +22,13 @@ from ..records import (
 )
 from .claims import Claims
 from .ends import Ends
-from .lane import TIMEOUT_S
+from .inserts import Inserts
 from .lanes import Lanes
 from .operations import Operations
+from .portions import Portion, claim_in_portions
 from .rows import STATES, codes_of, failure_of, job_of
 from .upkeep import Upkeep
 
-_ROW_S = 0.001  # what each row of a bulk adds to the time that a call may take
 _COUNT_S = 60.0  # it reads every job
 
 
@@ -38,8 +38,10 @@ class PostgresJobs(JobStore):
     def __init__(self, lanes: Lanes, upkeep: Upkeep, clock: Clock) -> None:
         self._lanes = lanes
         self._upkeep = upkeep
-        self._clock = clock
+        self._inserts = Inserts(lanes.work, clock)
         self._claims = Claims(lanes.claims, clock)
+        self._claimed = Portion()
+        self._rescued = Portion()
         self._ends = Ends(lanes.ends, clock)
         self._operations = Operations(lanes.work, clock)
 
@@ -49,28 +51,12 @@ class PostgresJobs(JobStore):
         await asyncio.gather(self._claims.warm(boot_id), self._ends.finish([], boot_id))
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
-        now = self._clock.wall_ms()
-        first: dict[bytes, NewJob] = {}
-        for job in jobs:
-            first.setdefault(job.id, job)
-        asked = [first[job_id] for job_id in sorted(first)]
-        rows = await self._lanes.work.fetch(
-            "jobs/insert",
-            [job.id for job in asked],
-            [job.queue for job in asked],
-            [job.name for job in asked],
-            [job.priority for job in asked],
-            [now if job.run_at is None else job.run_at for job in asked],
-            [job.timeout_ms for job in asked],
-            [job.payload for job in asked],
-            now,
-            is_new_work=True,
-            timeout_s=TIMEOUT_S + len(asked) * _ROW_S,
-        )
-        self._upkeep.note(len(rows))
-        if len(rows) == len(jobs):
+        if not jobs:
+            return []
+        created = await self._inserts.insert({job.id: job for job in reversed(jobs)})
+        self._upkeep.note(len(created))
+        if len(created) == len(jobs):
             return [True] * len(jobs)
-        created = {row["id"] for row in rows}
         answers: list[bool] = []
         for job in jobs:
             answers.append(job.id in created)
@@ -78,7 +64,9 @@ class PostgresJobs(JobStore):
         return answers
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
-        replies = await self._claims.claim(requests, boot_id, lease_ms)
+        replies = await claim_in_portions(
+            self._claimed, requests, lambda fewer: self._claims.claim(fewer, boot_id, lease_ms)
+        )
         self._upkeep.note(sum(len(reply.jobs) for reply in replies))
         return replies
 
@@ -99,7 +87,8 @@ class PostgresJobs(JobStore):
         return await self._ends.hand_back(jobs, boot_id)
 
     async def rescue(self, *, limit: int, max_crashes: int) -> list[Rescued]:
-        return await self._operations.rescue(limit, max_crashes)
+        rescued, _ = await self._rescued.take(limit, lambda most: self._operations.rescue(most, max_crashes))
+        return rescued
 
     async def cancel(self, job_ids: Sequence[bytes], *, reason: str) -> list[CancelAnswer]:
         return await self._operations.cancel(job_ids, reason)

@@ -61,6 +61,11 @@ class Options:
         """Whether LISTEN has a server of its own, past a pooler."""
         return self.listen_dsn != self.dsn
 
+    @property
+    def channel(self) -> str:
+        """What LISTEN and NOTIFY of this schema go by."""
+        return f"callboard_{self.schema}"
+
 
 def options_of(url: str) -> Options:
     """Raises `InvalidStore` for a URL that cannot mean a server, in one line."""

@@ -45,10 +45,14 @@ def job_of(row: Row) -> Job:
     )
 
 
+# Columns of claim.sql: first the fields of a claimed job, in their order, then its place in line and its queue's head.
+CLAIMED = slice(0, 10)
+JOB_ID, QUEUE, PRIORITY, VTIME, IS_PAUSED, NEXT_RUN_AT = 0, 2, 4, 10, 11, 12
+
+
 def claimed_of(row: Row) -> Claimed:
     """A row of `claim.sql` that holds a job."""
-    queue, _, _, job_id, name, payload, priority, _, attempt, claim_token, crashes, inserted_at, timeout_ms = row
-    return Claimed(job_id, name, queue, payload, priority, attempt, claim_token, crashes, inserted_at, timeout_ms)
+    return tuple.__new__(Claimed, row[CLAIMED])
 
 
 def failure_of(row: Row) -> Failure:
@@ -73,9 +77,9 @@ def in_order(job_ids: Iterable[bytes]) -> list[bytes]:
     return sorted(set(job_ids))
 
 
-def columns(rows: Sequence[Sequence[object]], count: int) -> list[list[Any]]:
+def columns(rows: Sequence[Sequence[object]], count: int) -> list[tuple[Any, ...]]:
     """Rows turned into one array per column."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]
+    return list(zip(*rows, strict=True)) if rows else [()] * count
 
 
 def errors_of(errors: Sequence[ErrorRecord | None]) -> tuple[list[str | None], list[str | None], list[str | None]]:

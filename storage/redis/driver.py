@@ -34,6 +34,7 @@ class RedisStore(Store):
 
     is_durable = True
     is_shared = True
+    transactions = None
     is_embedded = False
     commits_together = False
 

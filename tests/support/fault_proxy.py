@@ -89,6 +89,15 @@ class FaultProxy:
         for way in ways:
             self._do(self._open[way].clear)
 
+    def silence(self) -> None:
+        """Pass nothing more from the server over the connections that are open now; new ones are as ever: half-open."""
+
+        def silence() -> None:
+            for pair in self._pairs:
+                pair.is_silent = True
+
+        self._do(silence)
+
     def delay(self, seconds: float) -> None:
         """Hold every chunk up for that long, each way."""
         self._set("_delay_s", seconds)
@@ -185,6 +194,8 @@ class FaultProxy:
             elif pair.awaits_reply and self._is_to_drop():
                 self.dropped += 1
                 break
+            elif pair.is_silent:
+                continue
             elif not writer.is_closing():
                 pair.awaits_reply = False
                 writer.write(data)
@@ -218,6 +229,7 @@ class _Pair:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.awaits_reply = False
+        self.is_silent = False
         self._client = client
         self._server = server
 

@@ -64,6 +64,15 @@ class PostgresServer:
         """Start on the data that `kill` left. Returns when the server answers."""
         self._order("start")
 
+    def become_standby(self) -> None:
+        """Start anew on the same data as a standby that takes no writes, until `SELECT pg_promote()`."""
+        self.kill()
+        signal_file = self.folder / "data" / "standby.signal"
+        signal_file.touch()
+        owner = signal_file.parent.stat()
+        os.chown(signal_file, owner.st_uid, owner.st_gid)
+        self.start_again()
+
     def pid(self) -> int:
         """Of the process that all others of the server come from."""
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
@@ -300,7 +309,7 @@ def _prepare(programs: Path, folder: Path, settings: list[str], log: int) -> Cal
 
 def _answers(folder: Path) -> bool:
     with contextlib.suppress(OSError):
-        return (folder / "data" / "postmaster.pid").read_text().rstrip().endswith("ready")
+        return (folder / "data" / "postmaster.pid").read_text().rstrip().endswith(("ready", "standby"))
     return False
 
 

@@ -1,6 +1,6 @@
 -- $1 queues, each once · $2 limits · $3 to $6 vtime to start from, by priority · $7 false: take nothing while something is due
 -- $8 wall now · $9 boot id · $10 lease in milliseconds
--- A row per claimed job, in no order, and at least one row per queue.
+-- A row per claimed job, in no order, and at least one row per queue. `rows.py` knows the order of the columns.
 WITH wanted AS MATERIALIZED (
     SELECT asked.*, coalesce(queues.is_paused, false) AS is_paused, due.run_at AS next_run_at
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
@@ -79,18 +79,21 @@ head AS MATERIALIZED (
 taken AS (
     DELETE FROM callboard.ready AS ready
     WHERE ready.ctid = ANY (ARRAY(SELECT head.ctid FROM head))
-    RETURNING ready.*
+    RETURNING
+        ready.id, ready.queue, ready.priority, ready.vtime, ready.attempt + 1 AS attempt,
+        ready.claim_token + 1 AS claim_token, ready.crashes, ready.progress
 ),
 leased AS (
     INSERT INTO callboard.running
         (id, claim_token, boot_id, lease_until, started_at, attempt, crashes, progress)
     SELECT
         id,
-        claim_token + 1,
+        claim_token,
         $9::uuid,
-        (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $10::bigint,
+        -- within a SELECT of its own, so that it is reckoned once and not for each row
+        (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $10::bigint),
         $8,
-        attempt + 1,
+        attempt,
         crashes,
         progress
     FROM taken
@@ -102,13 +105,11 @@ counted AS (
     CROSS JOIN (VALUES (0::smallint, -1), (3::smallint, 1)) AS side (state, sign)
 )
 SELECT
-    wanted.queue, wanted.is_paused, wanted.next_run_at, given.id, given.name, given.payload, given.priority,
-    given.vtime, given.attempt, given.claim_token, given.crashes, given.inserted_at, given.timeout_ms
+    given.id, given.name, wanted.queue, given.payload, given.priority, given.attempt, given.claim_token, given.crashes,
+    given.inserted_at, given.timeout_ms, given.vtime, wanted.is_paused, wanted.next_run_at
 FROM wanted
 LEFT JOIN (
-    SELECT
-        taken.queue, taken.id, jobs.name, jobs.payload, taken.priority, taken.vtime, taken.attempt + 1 AS attempt,
-        taken.claim_token + 1 AS claim_token, taken.crashes, jobs.inserted_at, jobs.timeout_ms
+    SELECT taken.*, jobs.name, jobs.payload, jobs.inserted_at, jobs.timeout_ms
     FROM taken
     JOIN callboard.jobs AS jobs ON jobs.id = taken.id
 ) AS given ON given.queue = wanted.queue

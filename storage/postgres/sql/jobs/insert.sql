@@ -1,7 +1,17 @@
--- $1 ids, in order · $2 queues · $3 names · $4 priorities · $5 run_at · $6 timeouts · $7 payloads · $8 now
+-- $1 ids, in order, each once · $2 queues · $3 names · $4 priorities · $5 run_at · $6 timeouts · $7 payloads · $8 now
+-- An array of one means the same for all, an empty one of timeouts: none. Answers with the ids that are new.
 WITH new AS (
     INSERT INTO callboard.jobs (id, queue, name, priority, run_at, vtime, inserted_at, timeout_ms, payload)
-    SELECT id, queue, name, priority, run_at, run_at, $8::bigint, timeout_ms, payload
+    SELECT
+        id,
+        coalesce(queue, ($2)[1]),
+        coalesce(name, ($3)[1]),
+        coalesce(priority, ($4)[1]),
+        coalesce(run_at, ($5)[1]),
+        coalesce(run_at, ($5)[1]),
+        $8::bigint,
+        timeout_ms,
+        payload
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bytea[])
         AS asked (id, queue, name, priority, run_at, timeout_ms, payload)
     ON CONFLICT (id) DO NOTHING

@@ -1,25 +1,24 @@
 -- retry, snooze and hand_back
--- $1 ids, in order · $2 tokens · $3 states · $4 queues · $5 run_at, NULL: as it is · $6 attempts
+-- $1 ids, in order, each once · $2 tokens · $3 states · $4 queues · $5 run_at, NULL: as it is · $6 attempts
 -- $7 to $9 kinds, messages and tracebacks of errors · $10 boot id · $11 now · $12 attempts restored
+-- Not joined with the arrays: see finish.sql.
 WITH freed AS (
     DELETE FROM callboard.running AS running
-    USING unnest(
-        $1::uuid[], $2::bigint[], $3::smallint[], $4::text[], $5::bigint[], $6::integer[], $7::text[], $8::text[],
-        $9::text[]
-    ) AS given (id, claim_token, state, queue, run_at, attempt, kind, message, traceback)
-    WHERE running.id = given.id
-        AND running.claim_token = given.claim_token
+    WHERE running.id = ANY ($1::uuid[])
         AND running.boot_id = $10::uuid
+        AND running.claim_token = ($2::bigint[])[width_bucket(running.id, $1)]
         /*same store*/
-    RETURNING
-        running.id, running.claim_token, running.boot_id, running.started_at, running.attempt - $12::integer AS attempt,
-        running.crashes, running.reason, running.progress, given.queue, given.run_at,
-        given.attempt AS failed_attempt, given.kind, given.message, given.traceback,
-        -- a job whose cancellation was requested does not return to the line
-        CASE WHEN running.cancel_requested THEN 6::smallint ELSE given.state END AS state
+    RETURNING running.*, width_bucket(running.id, $1) AS place
 ),
 placed AS MATERIALIZED (
-    SELECT freed.*, jobs.priority, jobs.vtime
+    SELECT
+        freed.id, freed.claim_token, freed.boot_id, freed.started_at, freed.attempt - $12::integer AS attempt,
+        freed.crashes, freed.reason, freed.progress, freed.place, jobs.priority, jobs.vtime,
+        -- a job whose cancellation was requested does not return to the line
+        CASE WHEN freed.cancel_requested THEN 6::smallint ELSE ($3::smallint[])[freed.place] END AS state,
+        ($4::text[])[freed.place] AS queue,
+        ($5::bigint[])[freed.place] AS run_at,
+        ($7::text[])[freed.place] AS kind
     FROM freed
     JOIN callboard.jobs AS jobs ON jobs.id = freed.id
 ),
@@ -54,7 +53,8 @@ kept AS (
 ),
 failed AS (
     INSERT INTO callboard.failures (job_id, claim_token, boot_id, failed_at, attempt, kind, message, traceback)
-    SELECT id, claim_token, boot_id, $11, failed_attempt, kind, message, traceback
+    SELECT
+        id, claim_token, boot_id, $11, ($6::integer[])[place], kind, ($8::text[])[place], ($9::text[])[place]
     FROM placed
     WHERE kind IS NOT NULL
     ON CONFLICT DO NOTHING

@@ -1,13 +1,10 @@
--- $1 ids, in order · $2 tokens · $3 progress, may be empty · $4 boot id · $5 lease in milliseconds
+-- $1 ids, in order, each once · $2 tokens · $3 progress, may be empty · $4 boot id · $5 lease in milliseconds
 -- A lease that somebody is writing at this moment is passed over, so that a beat waits for nobody.
-WITH given AS MATERIALIZED (
-    SELECT id, claim_token, progress
-    FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS given (id, claim_token, progress)
-),
-held AS MATERIALIZED (
+-- Not joined with the arrays: see jobs/finish.sql.
+WITH held AS MATERIALIZED (
     SELECT running.id
     FROM callboard.running AS running
-    WHERE running.id = ANY ($1)
+    WHERE running.id = ANY ($1::uuid[])
         AND running.boot_id = $4::uuid
     ORDER BY running.id
     FOR UPDATE SKIP LOCKED
@@ -15,11 +12,9 @@ held AS MATERIALIZED (
 UPDATE callboard.running AS running
 SET
     lease_until = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5::bigint,
-    progress = coalesce(given.progress, running.progress)
-FROM given
-WHERE running.id = given.id
-    AND running.claim_token = given.claim_token
+    progress = coalesce(($3::bytea[])[width_bucket(running.id, $1)], running.progress)
+WHERE running.id = ANY (ARRAY(SELECT held.id FROM held))
+    AND running.claim_token = ($2::bigint[])[width_bucket(running.id, $1)]
     AND running.boot_id = $4
     /*same store*/
-    AND running.id = ANY (ARRAY(SELECT held.id FROM held))
 RETURNING running.id, running.cancel_requested
