@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..kernel.codec import encode
 from ..kernel.durations import Duration, seconds_left
@@ -21,6 +21,9 @@ from .signature import ContextMarker
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .node import NodeParts
+
+
+T = TypeVar("T")
 
 
 class InvalidReport(CallboardError, TypeError):
@@ -116,13 +119,17 @@ class Ctx(ContextMarker):
         told = None if message is None else capped(message, MAX_REASON_BYTES)
         self._node.in_flight.note_progress(self._job.id, encode([progress, told]))
 
-    async def complete(self, result: object = None, *, tx: object) -> None:
+    @overload
+    async def complete(self, *, tx: object) -> None: ...
+    @overload
+    async def complete(self, result: T, *, tx: object) -> T: ...
+    async def complete(self, result: object = None, *, tx: object) -> object:
         """Write the job's end, completed with `result`, in a transaction of the handler's own: effects exactly once.
 
         `tx` is a connection with an open transaction on the store's database, as in `Job.options`. The job has ended
         once the handler commits it; rolled back, it has not, and the attempt is judged as if this had not been called.
-        What the handler returns then counts for nothing. Keep the transaction well below the lease: on SQLite every
-        node waits for it.
+        Gives the result, to be returned: what a handler returns afterwards counts for nothing. Keep the transaction
+        well below the lease: on SQLite every node waits for it.
 
         Raises `LeaseLost` when the job is another attempt's by now (let it end the transaction), `InvalidTransaction`
         for what is no such transaction, a store without any, a second call, or a handler that runs in a thread, and
@@ -142,6 +149,7 @@ class Ctx(ContextMarker):
             raise LeaseLost(f"job {self.id} is another attempt's by now; nothing of this one counts")
         attempt.is_completing = True
         self._node.in_flight.completing(job.id)
+        return result
 
     async def sleep(self, duration: Duration) -> None:
         """Wait on the node's clock, which tests may own. The attempt keeps its slot; `Snooze` gives it back.

@@ -59,7 +59,6 @@ class Membership(Actor):
     async def started(self) -> None:
         self._clock = self.context.clock
         self._storage = self.context.ref("store")
-        self._node.trust.began(self._clock.monotonic())
         me = self.context.ref()
         await self.context.ref("wakeups").tell(Subscribe("control", "", me, Control()))
         self._latest_report = self._report()
@@ -72,6 +71,7 @@ class Membership(Actor):
             report=self._latest_report,
         )
         await self._storage.ask(RegisterNode(self._row), timeout=None)
+        self._node.trust.began(self._clock.monotonic())
         self._heartbeat = Heartbeat(
             self._node, self._store.heartbeats(), report=lambda: self._latest_report, tell=me.try_tell
         )

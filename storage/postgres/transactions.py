@@ -120,7 +120,7 @@ class _Asyncpg(_Connection):
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]] = await self._connection.fetch(statement, *values)
-        return [tuple(row.values()) if hasattr(row, "values") else row for row in rows]
+        return rows
 
 
 class _Psycopg(_Connection):

@@ -36,6 +36,12 @@ def test_nobody_is_expired_before_the_first_renewal(trust: Trust) -> None:
     assert trust.rescue_within(101.0) == pytest.approx(19.5)
 
 
+def test_a_node_that_is_slow_to_start_has_seen_no_outage(trust: Trust) -> None:
+    trust.renewed(125.0, None)
+
+    assert trust.rescue_within(125.0) == pytest.approx(20.0)
+
+
 def test_nobody_is_expired_while_renewals_fail(trust: Trust) -> None:
     trust.renewed(110.0, None)
 
@@ -53,7 +59,7 @@ def test_a_short_outage_delays_no_rescue(trust: Trust) -> None:
 
 def test_after_a_long_outage_everybody_gets_a_lease_to_renew(trust: Trust) -> None:
     trust.renewed(110.0, None)
-    trust.renewed(131.0, None)
+    trust.renewed(131.0, None)  # 21 s later
     for beat in (141.0, 151.0, 161.0):
         assert trust.rescue_within(beat - 0.1) == 0.0
         trust.renewed(beat, None)

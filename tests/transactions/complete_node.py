@@ -18,18 +18,19 @@ runtime = Runtime()
 
 
 @runtime.job
-async def pay(ctx: Ctx, amount: int) -> None:
+async def pay(ctx: Ctx, amount: int) -> str:
     dsn, kill = os.environ["COMPLETE_DSN"], os.environ["COMPLETE_KILL"]
     is_server = dsn.startswith("postgresql")
     async with on_postgres("postgres-asyncpg", dsn, SCHEMA) if is_server else on_sqlite("sqlite3", Path(dsn)) as opened:
         await opened.begin()
         await opened.add(amount)
-        await ctx.complete(f"paid {amount}", tx=opened.tx)
+        answer = await ctx.complete(f"paid {amount}", tx=opened.tx)
         if kill == "before the commit":
             os.kill(os.getpid(), signal.SIGKILL)
         await opened.commit()
         if kill == "after the commit":
             os.kill(os.getpid(), signal.SIGKILL)
+    return answer
 
 
 if __name__ == "__main__":

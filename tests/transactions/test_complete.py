@@ -40,9 +40,9 @@ async def test_end_and_effect_are_one(runtime: Runtime, connect: Connect) -> Non
         async with connect() as opened:
             await opened.begin()
             await opened.add(amount)
-            await ctx.complete(f"paid {amount}", tx=opened.tx)
+            said = await ctx.complete(f"paid {amount}", tx=opened.tx)
             await opened.commit()
-        return "what counts was said before"
+        return f"{said}, and this counts for nothing"
 
     async with runtime, runtime.work():
         handles = [await pay.enqueue(amount) for amount in range(5)]
@@ -63,15 +63,15 @@ async def test_what_was_rolled_back_runs_again(runtime: Runtime, connect: Connec
     attempts: list[int] = []
 
     @runtime.job(retry=AGAIN, timeout="200ms" if how == "by a timeout" else "20s")
-    async def pay(ctx: Ctx) -> None:
+    async def pay(ctx: Ctx) -> str:
         attempts.append(ctx.attempt)
         async with connect() as opened:
             await opened.begin()
             await opened.add(ctx.attempt)
-            await ctx.complete("paid", tx=opened.tx)
+            answer = await ctx.complete("paid", tx=opened.tx)
             if ctx.attempt == 2:
                 await opened.commit()
-                return
+                return answer
             try:
                 if how == "by an error":
                     raise ConnectionError("the bank is away")
@@ -79,6 +79,7 @@ async def test_what_was_rolled_back_runs_again(runtime: Runtime, connect: Connec
                     await asyncio.Event().wait()
             finally:
                 await opened.roll_back()
+        return answer
 
     async with runtime, runtime.work():
         handle = await pay.enqueue()
@@ -95,7 +96,7 @@ async def test_what_was_rolled_back_runs_again(runtime: Runtime, connect: Connec
 @pytest.mark.parametrize("kind", FEW, indirect=True)
 async def test_what_follows_the_commit_changes_nothing(runtime: Runtime, connect: Connect) -> None:
     @runtime.job(retry=AGAIN)
-    async def pay(ctx: Ctx) -> None:
+    async def pay(ctx: Ctx) -> str:
         async with connect() as opened:
             await opened.begin()
             await opened.add(ctx.attempt)
@@ -168,14 +169,15 @@ async def test_a_postgres_transaction_longer_than_the_lease_harms_nobody(runtime
     longer_than_a_lease_s = 2.6
 
     @runtime.job(retry=Retry(max_attempts=1))
-    async def pay(ctx: Ctx) -> None:
+    async def pay(ctx: Ctx) -> str:
         async with connect() as opened:
             await opened.begin()
             await opened.add(1)
-            await ctx.complete("paid", tx=opened.tx)
+            answer = await ctx.complete("paid", tx=opened.tx)
             completing.set()
             await asyncio.sleep(longer_than_a_lease_s)
             await opened.commit()
+        return answer
 
     @runtime.job(retry=Retry(max_attempts=1))
     async def beside() -> str:
@@ -199,13 +201,14 @@ async def test_a_postgres_transaction_longer_than_the_lease_harms_nobody(runtime
 @pytest.mark.parametrize("kind", ["postgres-asyncpg", "sqlite3"], indirect=True)
 async def test_a_second_call_and_a_thread_are_refused(runtime: Runtime, connect: Connect) -> None:
     @runtime.job(retry=Retry(max_attempts=1))
-    async def twice(ctx: Ctx) -> None:
+    async def twice(ctx: Ctx) -> int:
         async with connect() as opened:
             await opened.begin()
-            await ctx.complete(1, tx=opened.tx)
+            answer = await ctx.complete(1, tx=opened.tx)
             with pytest.raises(InvalidTransaction, match="expected one call in an attempt"):
                 await ctx.complete(2, tx=opened.tx)
             await opened.commit()
+        return answer
 
     @runtime.job(retry=Retry(max_attempts=1))
     def threaded(ctx: Ctx) -> None:

