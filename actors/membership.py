@@ -53,6 +53,7 @@ class Membership(Actor):
         self._report = report
         self._latest_report = b""
         self._suspects: list[Orphan] = []  # no set: simulations need its order
+        self._trouble: str | None = None
         self._given_up: set[tuple[bytes, int]] = set()  # leases that were not renewed in time
         self._missed: str | None = None  # why the last renewal failed
 
@@ -105,6 +106,7 @@ class Membership(Actor):
             return
         up_ms = beaten.reply.up_ms
         self._node.trust.renewed(beaten.began, None if up_ms is None else up_ms / 1000)
+        self._tell_trouble(beaten.reply.trouble)
         in_flight = self._node.in_flight
         tokens = {beat.id: beat.claim_token for beat in beaten.beats}
         lost = [
@@ -119,6 +121,11 @@ class Membership(Actor):
         if self._missed is not None:
             self._missed = None
             self._node.log.info("leases are renewed again")
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        if trouble not in (None, self._trouble):
+            self._node.log.error("the store is not safe as it is", trouble=trouble)
+        self._trouble = trouble
 
     def _consider(self, orphans: list[Orphan]) -> None:
         """Hand back leases that this node gave up, and those that nothing here explains, once they were seen twice."""

@@ -64,7 +64,7 @@ def _redis(shown: str, parts: SplitResult, clock: Clock) -> Store:
     try:
         from .redis.driver import RedisStore
     except ModuleNotFoundError as exc:
-        if exc.name != "redis":
+        if (exc.name or "").partition(".")[0] != "redis":
             raise
         raise InvalidStore("a Redis store needs the package redis: pip install 'callboard[redis]'") from None
     return RedisStore(address, clock=clock)
@@ -74,7 +74,7 @@ def _postgres(url: str, clock: Clock) -> Store:
     try:
         from .postgres.driver import PostgresStore
     except ModuleNotFoundError as exc:
-        if exc.name != "asyncpg":
+        if (exc.name or "").partition(".")[0] != "asyncpg":
             raise
         raise InvalidStore("a PostgreSQL store needs the package asyncpg: pip install 'callboard[postgres]'") from None
     return PostgresStore(url, clock=clock)

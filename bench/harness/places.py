@@ -223,7 +223,7 @@ class RedisPlace(ServerPlace):
             for words in _commands(file.read_bytes()):
                 if words[:2] == [b"HSET", b"{bench}:head"]:
                     heads = zip(words[2::2], words[3::2], strict=True)
-                    found += [(format_id(job_id), HEAD.unpack_from(raw)[5]) for job_id, raw in heads if raw[0] in ends]
+                    found += [(format_id(job_id), HEAD.unpack_from(raw)[1]) for job_id, raw in heads if raw[0] in ends]
         return found
 
     def _start(self) -> None:

@@ -21,6 +21,7 @@ from ..errors import InvalidStore
 from ..shown import without_password
 
 DEFAULT_SCHEMA = "callboard"
+_EXPECTED = "expected postgresql://user@host:5432/database; in a password / ? # @ : are written as %2F %3F %23 %40 %3A"
 _CACHED_STATEMENTS = 200
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 _SWITCH = {"on": True, "off": False}
@@ -71,19 +72,17 @@ def options_of(url: str) -> Options:
     """Raises `InvalidStore` for a URL that cannot mean a server, in one line."""
     shown = without_secrets(url)
     parts = urlsplit(url)
+    # What the parsers say of a broken URL is not told: it may quote a password whose own signs cut the URL.
     try:
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError as exc:
+    except ValueError:
         raise InvalidStore(
-            f"store URL {shown} is malformed ({exc}): expected postgresql://user@host/database"
+            f"store URL {shown} is malformed (its options are no name=value&name=value): {_EXPECTED}"
         ) from None
     try:
         _ = parts.port if "," not in parts.netloc else None
-    except ValueError:  # its text would show what may be half a password
-        raise InvalidStore(
-            f"store URL {shown} is malformed (its port is no number up to 65535): expected postgresql://user@host:5432"
-            "/database; in a password / ? # @ : are written as %2F %3F %23 %40 %3A"
-        ) from None
+    except ValueError:
+        raise InvalidStore(f"store URL {shown} is malformed (its port is no number up to 65535): {_EXPECTED}") from None
     schema = given.pop("schema", DEFAULT_SCHEMA)
     if _SCHEMA.fullmatch(schema) is None or schema.startswith("pg_"):
         raise InvalidStore(

@@ -46,7 +46,7 @@ def address_of(shown: str, parts: SplitResult) -> Address:
     """The address in a URL; `shown` is the URL as it may be printed. Raises `InvalidStore`."""
     try:
         port = parts.port
-    except ValueError:  # its text would show what may be half a password
+    except ValueError:  # whose text may quote half a password
         raise InvalidStore(
             f"store URL {shown!r}: its port is no number up to 65535; {_EXPECTED}; in a password / ? # @ : are written "
             "as %2F %3F %23 %40 %3A"

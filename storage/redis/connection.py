@@ -11,12 +11,12 @@ each of them would cost a time-out of its own before the first new one is made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
 import redis.asyncio as aio
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionFailed
@@ -50,7 +50,7 @@ class Script:
 
 def connect(address: Address, *, connections: int = _CONNECTIONS, timeout_s: float = SOCKET_TIMEOUT_S) -> aio.Redis:
     """A client that connects when first used. Each call waits `timeout_s` for a free connection and for its answer."""
-    kind = _TlsConnection if address.is_tls else _Connection
+    kind = aio.SSLConnection if address.is_tls else aio.Connection
     pool = _Pool(
         connection_class=kind,
         max_connections=connections,
@@ -69,22 +69,6 @@ def connect(address: Address, *, connections: int = _CONNECTIONS, timeout_s: flo
         redis_connect_func=_greet,
     )
     return aio.Redis.from_pool(pool)
-
-
-class _SendsOrFails(AbstractConnection):
-    """uvloop raises RuntimeError for a write to a transport that was closed a moment ago: here a lost connection."""
-
-    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
-        try:
-            await super().send_packed_command(command, check_health)
-        except RuntimeError as error:
-            raise ConnectionFailed(str(error)) from error
-
-
-class _Connection(_SendsOrFails, aio.Connection): ...
-
-
-class _TlsConnection(_SendsOrFails, aio.SSLConnection): ...
 
 
 class _Pool(aio.BlockingConnectionPool):
@@ -168,8 +152,20 @@ class Server:
         return self._client
 
 
+@contextmanager
+def closed_is_broken() -> Iterator[None]:
+    """uvloop calls it a RuntimeError to write to a connection that ended a moment ago: here it is what it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise ConnectionFailed(str(error)) from error
+
+
 async def _execute(client: aio.Redis, *words: _Word) -> Any:
-    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+    with closed_is_broken():
+        return await client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 async def _drop_what_broke(client: aio.Redis, error: Exception) -> None:

@@ -75,12 +75,7 @@ class RedisJobs(JobStore):
     async def finish(self, ends: Sequence[Finish], *, boot_id: bytes) -> list[bool]:
         if not ends:
             return []
-        now = self._clock.wall_ms()
-        batch: list[Any] = [now, boot_id]
-        for job_id, token, _, state, attempt, result, reason, error in ends:
-            failure = error is not None and rows.packed_failure(token, attempt, boot_id, now, error)
-            batch += (job_id, token, state.code, _or_false(result), _or_false(reason), failure)
-        return _answers(await self._server.call(_FINISH, rows.packed(batch)))
+        return _answers(await self._server.call(_FINISH, rows.ended(ends, boot_id, self._clock.wall_ms())))
 
     async def retry(self, retries: Sequence[Retry], *, boot_id: bytes) -> list[bool]:
         now = self._clock.wall_ms()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgpack
 
+from ..errors import Corrupt
 from ..job import Claimed, Job, JobState, NewJob
-from ..records import ErrorRecord, Failure, Node
+from ..records import ErrorRecord, Failure, Finish, Node
 
 AVAILABLE = JobState.AVAILABLE.code
 SCHEDULED = JobState.SCHEDULED.code
@@ -24,9 +26,10 @@ NEVER = -1  # a time or a timeout that is not set
 NOBODY = bytes(16)
 PRIORITY = 1 << 50  # above every millisecond; times 3 still exact in a double, as prelude.lua has it
 
-# state, priority, cancel_requested, attempt, crashes, claim_token, boot_id, vtime, run_at, started_at, finished_at,
+# state, claim_token, boot_id, cancel_requested, attempt, started_at, finished_at, priority, crashes, vtime, run_at,
 # inserted_at, timeout_ms; prelude.lua knows the same
-HEAD = struct.Struct(">BBBiiq16sqqqqqq")
+HEAD = struct.Struct(">Bq16sBiqqBiqqqq")
+_CLAIMED = struct.Struct(">xq16xxi8x8xBi8x8xqq")  # of these what a claim tells: token, attempt, priority, ...
 _LENGTH = struct.Struct(">H")
 
 Columns = Sequence[Any]  # as a script gives them; the functions below give them their types
@@ -40,33 +43,60 @@ def packed(batch: Any) -> bytes:
 
 def inserted(jobs: Sequence[NewJob], now: int) -> bytes:
     """The batch of `insert.lua`."""
+    heads: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # a header says nothing of one job alone: most share one
     batch: list[Any] = []
     for job_id, name, queue, payload, priority, asked, timeout_ms in jobs:
-        run_at = now if asked is None else asked
-        state = AVAILABLE if run_at <= now else SCHEDULED
-        times = run_at, run_at, NEVER, NEVER, now, NEVER if timeout_ms is None else timeout_ms
-        line = queue.encode()
-        head = HEAD.pack(state, priority, 0, 0, 0, 0, NOBODY, *times) + _LENGTH.pack(len(line)) + line + name.encode()
-        score = run_at if state == SCHEDULED else priority * PRIORITY + run_at
-        batch += (job_id, head, payload, line, state, str(score))
+        alike = name, queue, priority, asked, timeout_ms
+        found = heads.get(alike)
+        if found is None:
+            found = heads[alike] = _waiting(name, queue, priority, now if asked is None else asked, timeout_ms, now)
+        batch += (job_id, payload, *found)
     return packed(batch)
+
+
+def _waiting(
+    name: str, queue: str, priority: int, run_at: int, timeout_ms: int | None, now: int
+) -> tuple[bytes, bytes, int, str]:
+    """Header, queue, state and score of a new job."""
+    state = AVAILABLE if run_at <= now else SCHEDULED
+    times = NEVER, NEVER, priority, 0, run_at, run_at, now, NEVER if timeout_ms is None else timeout_ms
+    line = queue.encode()
+    head = HEAD.pack(state, 0, NOBODY, 0, 0, *times) + _LENGTH.pack(len(line)) + line + name.encode()
+    score = run_at if state == SCHEDULED else priority * PRIORITY + run_at
+    return head, line, state, str(score)
 
 
 def claimed_of(job_id: bytes, head: bytes, payload: bytes | None, queue: str) -> Claimed:
     """A job that a claim gave."""
-    _, priority, _, attempt, crashes, token, _, _, _, _, _, inserted_at, timeout_ms = HEAD.unpack_from(head)
-    _, name = _names(head)
-    return Claimed(
-        job_id,
-        name,
-        queue,
-        payload or b"",
-        priority,
-        attempt,
-        token,
-        crashes,
-        inserted_at,
-        None if timeout_ms == NEVER else timeout_ms,
+    token, attempt, priority, crashes, inserted_at, timeout_ms = _CLAIMED.unpack_from(head)
+    _, name = _names(head[HEAD.size :])
+    timeout = None if timeout_ms == NEVER else timeout_ms
+    return Claimed(job_id, name, queue, payload or b"", priority, attempt, token, crashes, inserted_at, timeout)
+
+
+def ended(ends: Sequence[Finish], boot_id: bytes, now: int) -> bytes:
+    """The batch of `finish.lua`."""
+    ids, tokens, _, states, attempts, results, reasons, errors = zip(*ends, strict=True)
+    count = len(ends)
+    failures = (
+        False
+        if errors.count(None) == count
+        else [
+            None if error is None else packed_failure(token, attempt, boot_id, now, error)
+            for token, attempt, error in zip(tokens, attempts, errors, strict=True)
+        ]
+    )
+    return packed(
+        (
+            now,
+            boot_id,
+            ids,
+            tokens[0] if tokens.count(tokens[0]) == count else tokens,
+            states[0].code if states.count(states[0]) == count else [state.code for state in states],
+            results.count(None) < count and results,
+            reasons.count(None) < count and reasons,
+            failures,
+        )
     )
 
 
@@ -78,20 +108,20 @@ def jobs_of(columns: Columns) -> dict[bytes, Job]:
             continue
         (
             state,
-            priority,
-            cancel_requested,
-            attempt,
-            crashes,
             claim_token,
             boot_id,
-            vtime,
-            run_at,
+            cancel_requested,
+            attempt,
             started_at,
             finished_at,
+            priority,
+            crashes,
+            vtime,
+            run_at,
             inserted_at,
             timeout_ms,
         ) = HEAD.unpack_from(head)
-        queue, name = _names(head)
+        queue, name = _names(head[HEAD.size :])
         found[job_id] = Job(
             id=job_id,
             name=name,
@@ -112,7 +142,7 @@ def jobs_of(columns: Columns) -> dict[bytes, Job]:
             finished_at=_unless_never(finished_at),
             cancel_requested=bool(cancel_requested),
             result=result,
-            reason=None if reason is None else reason.decode(),
+            reason=None if reason is None else _text(reason),
             progress=progress,
         )
     return found
@@ -124,13 +154,16 @@ def packed_failure(claim_token: int, attempt: int, boot_id: bytes, now: int, err
 
 
 def failures_of(joined: bytes | None) -> list[Failure]:
-    """The failures of a job, oldest first."""
+    """The failures of a job, oldest first. Raises `Corrupt` for bytes that nobody wrote here."""
     unpacker = msgpack.Unpacker(raw=True)
     unpacker.feed(joined or b"")
-    return [
-        Failure(token, attempt, boot_id, at, ErrorRecord(kind.decode(), message.decode(), traceback.decode()))
-        for token, attempt, boot_id, at, kind, message, traceback in unpacker
-    ]
+    try:
+        return [
+            Failure(token, attempt, boot_id, at, ErrorRecord(_text(kind), _text(message), _text(traceback)))
+            for token, attempt, boot_id, at, kind, message, traceback in unpacker
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(f"what is kept of a job's failures cannot be read: {error}") from error
 
 
 def packed_node(node: Node) -> bytes:
@@ -150,11 +183,17 @@ def node_of(boot_id: bytes, said: bytes, seen: bytes) -> Node:
     return Node(boot_id, host.decode(), pid, version.decode(), started_at, report, seen_at)
 
 
-def _names(head: bytes) -> tuple[str, str]:
-    """Queue and name."""
-    [length] = _LENGTH.unpack_from(head, HEAD.size)
-    start = HEAD.size + _LENGTH.size
-    return head[start : start + length].decode(), head[start + length :].decode()
+@lru_cache(maxsize=1024)
+def _names(tail: bytes) -> tuple[str, str]:
+    """Queue and name, which follow the fixed part of a header."""
+    [length] = _LENGTH.unpack_from(tail)
+    end = _LENGTH.size + length
+    return _text(tail[_LENGTH.size : end]), _text(tail[end:])
+
+
+def _text(raw: bytes) -> str:
+    """Text for people to read, whatever somebody has written there."""
+    return raw.decode(errors="backslashreplace")
 
 
 def _unless_never(value: int) -> int | None:

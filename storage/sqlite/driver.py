@@ -68,7 +68,8 @@ class SqliteStore(Store):
         self.queues = SqliteQueues(self._writer, self._reader)
         self.nodes = SqliteNodes(self._writer, self._reader, self._presence)
         self.wakeups = SqliteWakeups(self._writer, self._presence, clock, self.path, use_sockets=use_sockets)
-        self.transactions = SqliteTransactions(self.path, clock, self._reader, self.wakeups, self._refusal)
+        self._transactions = SqliteTransactions(self.path, clock, self._reader, self.wakeups, self._refusal)
+        self.transactions = self._transactions
 
     async def open(self, *, migrate: bool = True) -> None:
         def connect() -> Opened:
@@ -84,7 +85,7 @@ class SqliteStore(Store):
             raise
 
     async def close(self) -> None:
-        await self.transactions.close()
+        await self._transactions.close()
         await self.wakeups.close()
         await self._reader.close()
         self._presence.close()

@@ -39,8 +39,11 @@ class Stage:
 
     async def enqueue(self, name: str, *args: object, queue: str = "default") -> Handle[Any]:
         """By name: the client knows no handler."""
-        call: Call[Any] = Call(name, None, Options(queue=queue), encode_anonymous(name, args, {}))
-        return await self.runtime.enqueue_call(call)
+        return await self.runtime.enqueue_call(self.call(name, *args, queue=queue))
+
+    def call(self, name: str, *args: object, queue: str = "default") -> Call[Any]:
+        """What `enqueue` enqueues."""
+        return Call(name, None, Options(queue=queue), encode_anonymous(name, args, {}))
 
     def records(self, *what: str, job: Handle[Any] | None = None, pid: int | None = None) -> list[Record]:
         """What handlers did so far, in order."""

@@ -15,7 +15,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from callboard import Handle, JobState, Runtime, Unavailable
+from callboard import JobState, Runtime, Unavailable
+from tests.faults.load import Load, passing
 from tests.faults.stage import LEASE_S, Stage, staged
 from tests.support.eventually import eventually
 from tests.support.servers import postgres
@@ -33,37 +34,6 @@ async def on_server(folder: Path, *settings: str) -> AsyncIterator[tuple[Stage, 
             yield stage, server
     finally:
         await asyncio.to_thread(server.stop)
-
-
-async def passing(seconds: float) -> None:
-    """That much time, which is the fault and not a wait for anything."""
-    until = time.monotonic() + seconds
-    await eventually(lambda: time.monotonic() >= until, within_s=seconds + 5)
-
-
-class Load:
-    """Enqueues one short job after the other, as fast as they are acknowledged but at most 100 a second."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self.acknowledged: list[Handle[object]] = []
-        self._task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        while True:
-            self.acknowledged.append(await self._stage.enqueue("mail", queue="mail"))
-            await asyncio.sleep(0.01)
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.result()
-
-    def effects_since(self, moment: float) -> int:
-        """Of its jobs, which ended since."""
-        ours = {handle.id for handle in self.acknowledged}
-        return sum(record.at >= moment and record.job in ours for record in self._stage.records("effect"))
 
 
 @pytest.mark.timeout(120)
@@ -177,7 +147,7 @@ async def test_f26_postgres_without_free_connections_is_waited_for(tmp_path: Pat
         hogs = [one async for one in hogging(server)]
         assert hogs
         with pytest.raises(Unavailable, match=r"too many clients|connection slots"):
-            async with Runtime(server.url):
+            async with Runtime(server.url, migrate=True):
                 pass
         handles = [asyncio.ensure_future(stage.enqueue("ends_well")) for _ in range(20)]
         await passing(LEASE_S)

@@ -34,6 +34,7 @@ class FaultProxy:
         self.at = listen  # with the real port once it is started
         self.passed = 0  # connections that reached the server
         self.dropped = 0  # replies that were lost on purpose
+        self.sent = 0  # bytes that clients sent
         self._pairs: set[_Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
@@ -188,6 +189,7 @@ class FaultProxy:
                 break
             if way == "c2s":
                 pair.awaits_reply = True
+                self.sent += len(data)
                 data, is_last = self._within_limit(data)
                 writer.write(data)
                 await writer.drain()

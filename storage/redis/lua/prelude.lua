@@ -9,8 +9,11 @@ if redis.call('HGET', META, 'store_id') ~= ARGV[1] then
 end
 local TAG, BATCH = ARGV[2], cmsgpack.unpack(ARGV[3])
 
-local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED = 0, 1, 2, 3, 5, 6
-local FORMAT, FIXED = '>BBBi4i4i8c16i8i8i8i8i8i8', 83 -- as HEAD in rows.py; queue and name follow
+local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED, LAST = 0, 1, 2, 3, 5, 6, 7
+-- As HEAD in rows.py; queue and name follow. A claim writes bytes 1 to 46, an end 1, 26 and 39 to 46: what both leave
+-- alone is behind, so that a transition joins pieces of the old header instead of taking it all apart.
+local MOVING, MOVED = '>Bi8c16Bi4i8i8', 46
+local FORMAT, FIXED = MOVING .. 'Bi4i8i8i8i8', 83
 local FORMAT_WITH_QUEUE = FORMAT .. 'Hc0'
 local NEVER, NOBODY = -1, string.rep('\0', 16)
 local PRIORITY = 2 ^ 50 -- above every millisecond; times 3 still exact in a double
@@ -20,11 +23,16 @@ local function ready_key(queue) return TAG .. 'ready:' .. queue end
 local function due_key(queue) return TAG .. 'due:' .. queue end
 local function lease_key(boot) return TAG .. 'lease:' .. boot end
 
+-- Whether these bytes are a header.
+local function is_head(raw)
+    return raw and #raw >= FIXED + 2 and string.byte(raw) <= LAST
+        and #raw >= FIXED + 2 + string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2)
+end
+
 -- A header as a table, made in one go; nil when there is none or it is none of ours.
 local function head_of(raw)
-    if not raw or #raw < FIXED + 2 then return nil end
-    if #raw < FIXED + 2 + string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2) then return nil end
-    local state, priority, cancel, attempt, crashes, token, boot, vtime, run_at, started, finished, inserted, timeout,
+    if not is_head(raw) then return nil end
+    local state, token, boot, cancel, attempt, started, finished, priority, crashes, vtime, run_at, inserted, timeout,
         queue = struct.unpack(FORMAT_WITH_QUEUE, raw)
     return { state = state, priority = priority, cancel = cancel, attempt = attempt, crashes = crashes, token = token,
         boot = boot, vtime = vtime, run_at = run_at, started = started, finished = finished, inserted = inserted,
@@ -32,8 +40,13 @@ local function head_of(raw)
 end
 
 local function raw_of(h)
-    return struct.pack(FORMAT, h.state, h.priority, h.cancel, h.attempt, h.crashes, h.token, h.boot, h.vtime, h.run_at,
-        h.started, h.finished, h.inserted, h.timeout) .. h.tail
+    return struct.pack(FORMAT, h.state, h.token, h.boot, h.cancel, h.attempt, h.started, h.finished, h.priority,
+        h.crashes, h.vtime, h.run_at, h.inserted, h.timeout) .. h.tail
+end
+
+local function queue_of(raw)
+    local length = string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2)
+    return string.sub(raw, FIXED + 3, FIXED + 2 + length)
 end
 
 -- A command whose arguments may be many; none at all is no call.

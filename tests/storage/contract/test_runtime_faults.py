@@ -24,7 +24,7 @@ from tests.support.runtime_life import NAMES, SETTINGS, Life, live
 from tests.support.stores import Place
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
-AT_ONCE = {"PostgresPlace": 6}  # lives side by side, most of which are waiting; here each has eight connections
+AT_ONCE = {"PostgresPlace": 8}  # lives side by side, most of which are waiting; here each has eight connections
 HINTS = "wakeups.announce"  # may be lost without an error at any time, so losing the answer says nothing
 WRITES = {
     *(f"jobs.{verb}" for verb in ("insert", "claim", "finish", "retry", "snooze", "hand_back", "rescue")),
@@ -63,7 +63,7 @@ async def test_any_call_of_a_runtimes_life_may_be_executed_and_its_answer_lost(
     expected = await life_of(kind, folder("undisturbed"), undisturbed)
     assert_is_whole(expected)
     assert set(undisturbed.seen) >= WRITES
-    room = asyncio.Semaphore(AT_ONCE.get(kind.__name__, 12))
+    room = asyncio.Semaphore(AT_ONCE.get(kind.__name__, 16))
 
     async def fails(method: str, n: int) -> bool:
         plan = NthCallOf(method, n, When.AFTER)

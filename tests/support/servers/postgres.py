@@ -32,6 +32,7 @@ _PREFIX = "callboard-test-postgres-"
 _RUN_AS = "nobody"  # PostgreSQL refuses to run as root
 _READY = b"ready\n"
 _START_S = 20.0
+ASKED_FOR_PASSWORD = "locked"  # the one role that must say one, once a test has made it
 _ASK_FOR_TYPES = "_introspect_types"
 
 
@@ -303,6 +304,8 @@ def _prepare(programs: Path, folder: Path, settings: list[str], log: int) -> Cal
 
     if run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions").wait() != 0:
         raise SystemExit("initdb failed")
+    rules = folder / "data" / "pg_hba.conf"
+    rules.write_text(f"local all {ASKED_FOR_PASSWORD} scram-sha-256\n{rules.read_text()}")  # the first that fits counts
     options = ("listen_addresses=", f"unix_socket_directories={folder}", "shared_buffers=64MB", *settings)
     return lambda: run("postgres", *(part for option in options for part in ("-c", option)))
 

@@ -1,47 +1,51 @@
--- BATCH: wall_ms, boot id, then for each end id, token, state, result, reason, failure (false where there is none)
+-- BATCH: wall_ms, boot id, then columns: ids, tokens, states, results, reasons, failures. In place of a column stands a
+-- single token or state that all share, or false where there is no result, no reason, no failure at all.
 -- Answers a text with '1' for each end that stands.
-local wall_ms, boot, WIDTH = BATCH[1], BATCH[2], 6
-local ids, count = {}, 0
-for at = 3, #BATCH, WIDTH do
-    count = count + 1
-    ids[count] = BATCH[at]
-end
-local heads, at_wall_ms = heads_of(ids), score(wall_ms)
+local wall_ms, boot, ids, tokens, states, results, reasons, failures = unpack(BATCH, 1, 8)
+local one_token, one_state = type(tokens) == 'number' and tokens, type(states) == 'number' and states
+results, reasons, failures = results or {}, reasons or {}, failures or {}
+local raws, at_wall_ms, finished = fields_of(HEAD, ids), score(wall_ms), struct.pack('>i8', wall_ms)
+local leased, owned = {}, {} -- by token: how a header begins while it is leased under it, and these bytes but the state
 
 local answer, written, released, done, accepted = {}, {}, {}, {}, 0
-local results, reasons, unreasoned, failures = {}, {}, {}, {}
-for index = 1, count do
-    local at = 2 + (index - 1) * WIDTH
-    local id, token, state = ids[index], BATCH[at + 2], BATCH[at + 3]
-    local result, reason, failure = BATCH[at + 4], BATCH[at + 5], BATCH[at + 6]
-    local h = heads[id]
-    if is_leased(h, token, boot) then
-        moved(h.queue, EXECUTING, state)
+local kept_results, kept_reasons, unreasoned, kept_failures, ended = {}, {}, {}, {}, {}
+for index, id in ipairs(ids) do
+    local token, state, raw = one_token or tokens[index], one_state or states[index], ended[id] or raws[index]
+    if not leased[token] then
+        owned[token] = struct.pack('>i8c16', token, boot)
+        leased[token] = string.char(EXECUTING) .. owned[token]
+    end
+    if is_head(raw) and string.sub(raw, 1, 25) == leased[token] then
+        local reason = reasons[index]
         if reason then
-            add_pair(reasons, id, reason)
-        elseif h.cancel == 1 and state ~= CANCELLED then
+            add_pair(kept_reasons, id, reason)
+        elseif string.byte(raw, 26) == 1 and state ~= CANCELLED then
             add(unreasoned, id) -- the reason was that of a cancel which came too late
         end
-        h.state, h.finished, h.cancel = state, wall_ms, 0
+        moved(queue_of(raw), EXECUTING, state)
+        raw = string.char(state) .. owned[token] .. '\0' .. string.sub(raw, 27, 38) .. finished
+            .. string.sub(raw, MOVED + 1)
+        ended[id] = raw
         accepted = accepted + 1
         released[accepted] = id
-        written[2 * accepted - 1], written[2 * accepted] = id, raw_of(h)
+        written[2 * accepted - 1], written[2 * accepted] = id, raw
         done[2 * accepted - 1], done[2 * accepted] = at_wall_ms, id
-        if result then add_pair(results, id, result) end
-        if failure then add(failures, { id, failure }) end
+        if results[index] then add_pair(kept_results, id, results[index]) end
+        if failures[index] then add(kept_failures, { id, failures[index] }) end
         answer[index] = '1'
     else
-        answer[index] = (h and h.state == state and h.token == token and h.boot == boot) and '1' or '0'
+        local stands = is_head(raw) and string.byte(raw) == state and string.sub(raw, 2, 25) == owned[token]
+        answer[index] = stands and '1' or '0'
     end
 end
 
 call('ZREM', lease_key(boot), released)
 call('HSET', HEAD, written)
-call('HSET', RESULT, results)
-call('HSET', REASON, reasons)
+call('HSET', RESULT, kept_results)
+call('HSET', REASON, kept_reasons)
 call('HDEL', REASON, unreasoned)
 call('ZADD', DONE, done)
-for _, one in ipairs(failures) do
+for _, one in ipairs(kept_failures) do
     redis.call('HSET', FAILURE, one[1], (redis.call('HGET', FAILURE, one[1]) or '') .. one[2])
 end
 write_counts()

@@ -1,4 +1,4 @@
--- BATCH: for each job id, header, payload, queue, state, score in its line
+-- BATCH: for each job id, payload, header, queue, state, score in its line
 -- Answers a text with '1' for each job that was created and '0' for each that was there. The header comes first: it is
 -- the write that maxmemory refuses, and then nothing was written.
 local WIDTH = 6
@@ -19,8 +19,8 @@ for index = 1, count do
         local queue, state = BATCH[at + 4], BATCH[at + 5]
         known[id], answer[index] = true, '1'
         created = created + 2
-        heads[created - 1], heads[created] = id, BATCH[at + 2]
-        bodies[created - 1], bodies[created] = id, BATCH[at + 3]
+        heads[created - 1], heads[created] = id, BATCH[at + 3]
+        bodies[created - 1], bodies[created] = id, BATCH[at + 2]
         members[created - 1], members[created] = '0', id
         local of_queue = lines[queue]
         if not of_queue then
