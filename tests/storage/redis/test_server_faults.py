@@ -16,25 +16,17 @@ from callboard.storage.errors import Corrupt, Full, Unavailable
 from callboard.storage.job import JobState
 from callboard.storage.records import Finish, JobFilter, Wakeup
 from callboard.storage.redis import rows
-from callboard.storage.redis.address import Address
 from callboard.storage.redis.connection import Script
 from callboard.storage.redis.driver import RedisStore
 from callboard.storage.redis.keys import Keys
 from callboard.storage.redis.wakeups import RedisWakeups
 from tests.storage.redis.conftest import handle
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true, in_state
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.anyio
 WORK = Wakeup("work", "default")
-
-
-def server_at(proxy: FaultProxy) -> tuple[str, int]:
-    """Where a proxy listens that was given no path."""
-    assert isinstance(proxy.at, tuple)
-    return proxy.at
 
 
 async def until_there(store: RedisStore) -> None:
@@ -60,24 +52,6 @@ async def test_jobs_outlive_a_server_that_was_killed(server: RedisServer, store:
     assert all([await node.finish(claimed) for claimed in held])
     assert [claimed.id for claimed in await node.claim(100)] == ids[10:]
     await assert_counters_are_true(store)
-
-
-@pytest.mark.both_loops
-async def test_a_connection_that_ends_while_it_is_written_to_is_a_server_that_does_not_answer(
-    server: RedisServer,
-) -> None:
-    with FaultProxy((server.at.host, server.at.port)) as proxy:
-        store = RedisStore(Address(*server_at(proxy), namespace="jobs"), clock=SystemClock())
-        await store.open(migrate=True)
-        proxy.refuse()  # by a reset, which now and then arrives between two writes of the greeting
-
-        async def ask(times: int) -> None:
-            for _ in range(times):
-                with pytest.raises(Unavailable):
-                    await store.queues.counts()
-
-        await asyncio.gather(*(ask(150) for _ in range(8)))
-        await store.close()
 
 
 async def test_scripts_that_the_server_forgot_are_given_again(
