@@ -49,12 +49,14 @@ async def test_end_and_effect_are_one(runtime: Runtime, connect: Connect) -> Non
         answers = [await handle.result(timeout=WAIT_S) for handle in handles]
         counts = await runtime.counts()
         parts = runtime.node.parts
-        refused, held = parts.in_flight.refused_writes, len(parts.in_flight)
+        # Who waits sees the commit before the worker does, which asks the store once the handler is over.
+        await eventually(lambda: len(parts.in_flight) == 0)
+        refused = parts.in_flight.refused_writes
 
     assert answers == [f"paid {amount}" for amount in range(5)]
     assert await effects(connect) == [0, 1, 2, 3, 4]
     assert (counts["completed"], sum(counts.values())) == (5, 5)
-    assert (refused, held) == (0, 0)
+    assert refused == 0
 
 
 @pytest.mark.parametrize("kind", FEW, indirect=True)
@@ -212,7 +214,7 @@ async def test_a_second_call_and_a_thread_are_refused(runtime: Runtime, connect:
 
     @runtime.job(retry=Retry(max_attempts=1))
     def threaded(ctx: Ctx) -> None:
-        asyncio.run(ctx.complete(1, tx=object()))
+        _ = ctx.complete(1, tx=object())  # not awaited, since a thread cannot
 
     @runtime.job(retry=Retry(max_attempts=1))
     async def wrong(ctx: Ctx) -> str:
