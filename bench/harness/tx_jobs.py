@@ -95,7 +95,7 @@ class Effects:
             if self._pool is None:
                 import asyncpg
 
-                self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=4)
+                self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=2)
         async with self._pool.acquire() as connection, connection.transaction():
             yield connection
 
