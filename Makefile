@@ -30,9 +30,9 @@ wheel-test: setup ## Only the tests marked `wheel`, against the built wheel in a
 bench: setup ## Measure speed and memory; FILES="bench/kernel.py" chooses, ARGS=... goes to each
 	@set -e; for file in $(or $(FILES),$(sort $(wildcard bench/*.py))); do echo "== $$file"; $(PY) $$file $(ARGS); done
 
-demo: ## Index the standard library with two node processes; STORE=sqlite:///file.db, ARGS="--kill --json"
-	@.ci/venv run
-	@.venv/bin/callboard demo $(if $(STORE),--store '$(STORE)') $(ARGS)
+demo: ## Index the standard library with two node processes; STORE=postgres, redis or a URL, ARGS="--kill --json"
+	@.ci/venv $(if $(filter postgres% redis%,$(STORE)),demo,run)
+	@$(if $(filter postgres redis,$(STORE)),$(PY) .ci/demo.py $(STORE),.venv/bin/callboard demo $(if $(STORE),--store '$(STORE)')) $(ARGS)
 
 clean: ## Remove .venv, caches and build leftovers
 	rm -rf .venv .mypy_cache .ruff_cache build dist callboard.egg-info tests/.pytest_cache tests/.hypothesis

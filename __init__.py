@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .runtime.job import Job, Registry
     from .runtime.runtime import Runtime
     from .runtime.settings import InvalidSettings, Settings
-    from .storage.errors import Full, InvalidStore, Unavailable
+    from .storage.errors import Full, InvalidStore, InvalidTransaction, Unavailable
     from .storage.job import JobState
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Handle",
     "InvalidSettings",
     "InvalidStore",
+    "InvalidTransaction",
     "Job",
     "JobCancelled",
     "JobDiscarded",
@@ -116,6 +117,7 @@ if not TYPE_CHECKING:  # a type checker would take a module's __getattr__ for ev
         "Settings": "runtime.settings",
         "Full": "storage.errors",
         "InvalidStore": "storage.errors",
+        "InvalidTransaction": "storage.errors",
         "Unavailable": "storage.errors",
         "JobState": "storage.job",
     }

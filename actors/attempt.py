@@ -22,6 +22,7 @@ class Attempt:
 
     __slots__ = (
         "deadline",
+        "is_completing",
         "is_in_thread",
         "is_over",
         "is_shutting_down",
@@ -41,6 +42,7 @@ class Attempt:
         self.stop: Stop | None = None
         self.stopped_at = 0.0
         self.is_over = False  # judged, and its slot given back or set aside
+        self.is_completing = False  # its end was written in a transaction of the handler's own
         self.is_in_thread = False  # cannot be cancelled from outside
         self.thread_runs = False  # its handler's thread has not ended yet
         self.is_shutting_down = is_shutting_down

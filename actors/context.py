@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..kernel.codec import encode
 from ..kernel.durations import Duration, seconds_left
 from ..kernel.errors import CallboardError
+from ..storage.errors import InvalidTransaction, LeaseLost
 from ..storage.ids import format_id
-from ..storage.job import Claimed
+from ..storage.job import Claimed, JobState
+from ..storage.records import Finish
+from .attempt import Stop
 from .failures import capped
 from .outcome import MAX_REASON_BYTES
 from .signature import ContextMarker
@@ -18,6 +21,9 @@ from .signature import ContextMarker
 if TYPE_CHECKING:
     from .attempt import Attempt
     from .node import NodeParts
+
+
+T = TypeVar("T")
 
 
 class InvalidReport(CallboardError, TypeError):
@@ -112,6 +118,38 @@ class Ctx(ContextMarker):
             raise InvalidReport(f"ctx.heartbeat message: expected text; found {type(message).__name__}")
         told = None if message is None else capped(message, MAX_REASON_BYTES)
         self._node.in_flight.note_progress(self._job.id, encode([progress, told]))
+
+    @overload
+    async def complete(self, *, tx: object) -> None: ...
+    @overload
+    async def complete(self, result: T, *, tx: object) -> T: ...
+    async def complete(self, result: object = None, *, tx: object) -> object:
+        """Write the job's end, completed with `result`, in a transaction of the handler's own: effects exactly once.
+
+        `tx` is a connection with an open transaction on the store's database, as in `Job.options`. The job has ended
+        once the handler commits it; rolled back, it has not, and the attempt is judged as if this had not been called.
+        Gives the result, to be returned: what a handler returns afterwards counts for nothing. Keep the transaction
+        well below the lease: on SQLite every node waits for it.
+
+        Raises `LeaseLost` when the job is another attempt's by now (let it end the transaction), `InvalidTransaction`
+        for what is no such transaction, a store without any, a second call, or a handler that runs in a thread, and
+        `ResultTooLarge` or `ResultNotStorable`.
+        """
+        attempt, job = self._attempt, self._job
+        if attempt.is_in_thread:
+            raise InvalidTransaction("ctx.complete: expected an async handler; one in a thread ends by returning")
+        if attempt.is_completing:
+            raise InvalidTransaction("ctx.complete: expected one call in an attempt, found a second")
+        transactions = self._node.transactions_of("ctx.complete")
+        encoded = self._node.definitions[job.name].encode_result(result)
+        end = Finish(job.id, job.claim_token, job.queue, JobState.COMPLETED, job.attempt, encoded)
+        if not await transactions.complete(tx, end, boot_id=self._node.boot_id):
+            attempt.stop = Stop.LEASE_LOST
+            self._node.in_flight.refused_writes += 1
+            raise LeaseLost(f"job {self.id} is another attempt's by now; nothing of this one counts")
+        attempt.is_completing = True
+        self._node.in_flight.completing(job.id)
+        return result
 
     async def sleep(self, duration: Duration) -> None:
         """Wait on the node's clock, which tests may own. The attempt keeps its slot; `Snooze` gives it back.

@@ -22,6 +22,7 @@ from .node import NodeParts
 from .wakeups import Subscribe
 from .worker import Assign, Report, Vacancy
 
+SHORTEST_CLAIM_S = 5.0  # that a claim is waited for
 LARGEST_CLAIM = 500  # beyond it a claim delays everybody's commit and gains little (stores.md 2)
 
 
@@ -80,7 +81,9 @@ class Dispatcher(Actor):
         in_flight.claims_under_way += 1
         since = self.context.clock.monotonic()
         try:
-            reply = (await self._storage.ask(request))[0]
+            # Not given up early in an outage: it is repeated until the store answers, and then its leases would be
+            # nobody's until the heartbeat finds them.
+            reply = (await self._storage.ask(request, timeout=max(self._node.lease_s, SHORTEST_CLAIM_S)))[0]
             in_flight.hold(reply.jobs, since)
         except StorageReset as error:
             self._node.store_was_reset(str(error))

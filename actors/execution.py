@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel.codec import Undecodable
 from .attempt import Attempt, Stop
 from .calling import call_in_thread, load_handler
+from .committed import NotCommitted, look_at_end
 from .context import Ctx, current_attempt
 from .definition import JobDefinition
 from .judge import judge_error, judge_payload, judge_return
@@ -44,6 +45,8 @@ async def execute(attempt: Attempt, node: NodeParts, worker: Worker) -> None:
         except BaseException as error:
             # Whatever slipped past the judgement must not strand the job: it is judged here like a handler's error.
             outcome = _judge_raised(attempt, definition, node, error)
+    if attempt.is_completing:
+        outcome = await _settle(attempt, outcome, node)
     worker.ended(attempt, outcome)
 
 
@@ -123,7 +126,20 @@ async def _call(
     return judge_return(definition, value, attempt=attempt.job.attempt, age_s=_age_s(attempt, definition, node))
 
 
+async def _settle(attempt: Attempt, outcome: Outcome | None, node: NodeParts) -> Outcome | None:
+    """What an attempt came to that called `ctx.complete`."""
+    try:
+        found = await look_at_end(attempt, outcome, node)
+    except asyncio.CancelledError:
+        return None  # the worker is gone
+    if isinstance(found, NotCommitted):
+        return _judge_error(attempt, node.definitions[attempt.job.name], node, found)
+    return found
+
+
 def _judge_raised(attempt: Attempt, definition: JobDefinition, node: NodeParts, error: BaseException) -> Outcome | None:
+    if attempt.stop is Stop.LEASE_LOST:
+        return None
     if isinstance(error, asyncio.CancelledError) and attempt.stop is not None:
         return judge_stop(attempt, node)
     return _judge_error(attempt, definition, node, error)

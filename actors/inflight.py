@@ -17,6 +17,7 @@ class InFlight:
     def __init__(self) -> None:
         self._leases: dict[bytes, tuple[int, str, float]] = {}  # id -> claim token, queue, trusted since
         self._progress: dict[bytes, bytes] = {}
+        self._completing: set[bytes] = set()
         self.claims_under_way = 0  # a claim's leases are unknown here until its reply is in
         self.refused_writes = 0  # writes that came too late and were refused by the store
         self.lost_leases = 0  # attempts stopped because their lease was gone
@@ -36,16 +37,30 @@ class InFlight:
             del self._leases[job_id]
             if self._progress:
                 self._progress.pop(job_id, None)
+            if self._completing:
+                self._completing.discard(job_id)
 
     def holds(self, job_id: bytes, claim_token: int) -> bool:
         """Whether this very lease is held."""
         lease = self._leases.get(job_id)
         return lease is not None and lease[0] == claim_token
 
+    def completing(self, job_id: bytes) -> None:
+        """The job's end is part of a handler's transaction: from now on its lease may be gone because it has ended."""
+        self._completing.add(job_id)
+
+    def is_completing(self, job_id: bytes) -> bool:
+        """Whether a lease that is gone says nothing about who has the job."""
+        return job_id in self._completing
+
     def queue_of(self, job_id: bytes) -> str | None:
         """The queue whose worker has the job, or None once it is released."""
         lease = self._leases.get(job_id)
         return None if lease is None else lease[1]
+
+    def tokens(self, job_ids: Iterable[bytes]) -> list[tuple[bytes, int]]:
+        """Ids and claim tokens of those that are held."""
+        return [(job_id, self._leases[job_id][0]) for job_id in job_ids if job_id in self._leases]
 
     def of_queue(self, queue: str) -> list[tuple[bytes, int]]:
         """Ids and claim tokens of the queue's jobs."""

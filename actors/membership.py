@@ -53,11 +53,13 @@ class Membership(Actor):
         self._report = report
         self._latest_report = b""
         self._suspects: list[Orphan] = []  # no set: simulations need its order
+        self._trouble: str | None = None
+        self._given_up: set[tuple[bytes, int]] = set()  # leases that were not renewed in time
+        self._missed: str | None = None  # why the last renewal failed
 
     async def started(self) -> None:
         self._clock = self.context.clock
         self._storage = self.context.ref("store")
-        self._node.trust.began(self._clock.monotonic())
         me = self.context.ref()
         await self.context.ref("wakeups").tell(Subscribe("control", "", me, Control()))
         self._latest_report = self._report()
@@ -70,6 +72,7 @@ class Membership(Actor):
             report=self._latest_report,
         )
         await self._storage.ask(RegisterNode(self._row), timeout=None)
+        self._node.trust.began(self._clock.monotonic())
         self._heartbeat = Heartbeat(
             self._node, self._store.heartbeats(), report=lambda: self._latest_report, tell=me.try_tell
         )
@@ -89,7 +92,9 @@ class Membership(Actor):
                 self._node.store_was_reset(error)
                 self._give_up()
             case Missed(error=error):
-                self._node.log.warning("leases could not be renewed; trying again", error=error)
+                if error != self._missed:
+                    self._node.log.warning("leases could not be renewed; trying again", error=error)
+                self._missed = error
             case Control():
                 self._heartbeat.nudge()
             case CheckTrust():
@@ -101,18 +106,33 @@ class Membership(Actor):
             return
         up_ms = beaten.reply.up_ms
         self._node.trust.renewed(beaten.began, None if up_ms is None else up_ms / 1000)
+        self._tell_trouble(beaten.reply.trouble)
         in_flight = self._node.in_flight
         tokens = {beat.id: beat.claim_token for beat in beaten.beats}
-        lost = [job_id for job_id in beaten.reply.lost if in_flight.holds(job_id, tokens[job_id])]
+        lost = [
+            job_id
+            for job_id in beaten.reply.lost
+            if in_flight.holds(job_id, tokens[job_id]) and not in_flight.is_completing(job_id)
+        ]
         self._stop(lost, Stop.LEASE_LOST)
         self._stop(beaten.reply.cancel_requested, Stop.CANCEL)
         self._consider(beaten.reply.orphans)
+        self._given_up = {one for one in self._given_up if in_flight.holds(*one)}
+        if self._missed is not None:
+            self._missed = None
+            self._node.log.info("leases are renewed again")
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        if trouble not in (None, self._trouble):
+            self._node.log.error("the store is not safe as it is", trouble=trouble)
+        self._trouble = trouble
 
     def _consider(self, orphans: list[Orphan]) -> None:
-        """Hand back leases that nothing here explains, once they were seen twice."""
+        """Hand back leases that this node gave up, and those that nothing here explains, once they were seen twice."""
         in_flight = self._node.in_flight
         unknown = [o for o in orphans if not in_flight.holds(o.id, o.claim_token)]
-        certain = [o for o in unknown if o in self._suspects] if not in_flight.claims_under_way else []
+        known = self._suspects if not in_flight.claims_under_way else []
+        certain = [o for o in unknown if o in known or (o.id, o.claim_token) in self._given_up]
         self._suspects = [o for o in unknown if o not in certain]
         if certain:
             self._node.log.warning("leases that no attempt here has; their jobs are handed back", jobs=len(certain))
@@ -127,6 +147,7 @@ class Membership(Actor):
             untrusted = self._node.in_flight.older_than(own_since)
             if untrusted:
                 self._node.log.error("leases could not be renewed in time; their attempts stop", jobs=len(untrusted))
+                self._given_up.update(self._node.in_flight.tokens(untrusted))
             self._stop(untrusted, Stop.LEASE_LOST)
         looks = LOOKS_IN_DOUBT if self._node.trust.is_in_doubt(now) else LOOKS
         self.context.send_after(self._node.lease_s / looks, CheckTrust())

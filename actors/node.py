@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..kernel.clock import Clock
+from ..storage.errors import InvalidTransaction
+from ..storage.ports.jobs import JobStore
+from ..storage.ports.transaction import TransactionStore
 from .inflight import InFlight
 from .node_log import NodeLog
 from .trust import Trust
@@ -43,6 +46,8 @@ class NodeParts:
     max_crashes: int
     poll_s: float  # the longest a dispatcher sleeps without looking
     lanes: Lanes = TOGETHER
+    jobs: JobStore | None = None  # to look at a job's row
+    transactions: TransactionStore | None = None  # None: the store cannot
     runs_threads: bool = True  # False in simulations: nothing may leave the event loop
     beats_in_thread: bool = True  # False where the clock may be used on the event loop only
     runtime: Any = None  # what ctx.runtime gives
@@ -60,6 +65,14 @@ class NodeParts:
     def lease_ms(self) -> int:
         """The lease of a claim or a renewal, in milliseconds."""
         return int(self.lease_s * 1000)
+
+    def transactions_of(self, what: str) -> TransactionStore:
+        """How jobs are written within transactions of others. Raises `InvalidTransaction` where they cannot be."""
+        if self.transactions is None:
+            raise InvalidTransaction(
+                f"{what}: this store has no transactions that a job could be part of; PostgreSQL and SQLite have"
+            )
+        return self.transactions
 
     @property
     def claims(self) -> bool:

@@ -1,7 +1,7 @@
 """How an attempt can end, and what a handler may answer instead of a value. All frozen; nothing here acts.
 
 A handler's answers are public: `Snooze`, `Cancel`, `Discard`, `RetryAfter`. What an attempt came to, once judged, is an
-`Outcome`: `Completed`, `Retrying`, `Snoozed`, `Cancelled`, `Failed` or `Discarded`.
+`Outcome`: `Completed`, `EndedInTransaction`, `Retrying`, `Snoozed`, `Cancelled`, `Failed`, `Discarded`, `HandedBack`.
 """
 
 from __future__ import annotations
@@ -119,6 +119,12 @@ DONE = Completed(b"\xc0")  # the handler returned None; one object for all of th
 
 @final
 @dataclass(frozen=True, slots=True)
+class EndedInTransaction:
+    """The handler wrote the end itself, by `Ctx.complete`, and committed it."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """The attempt failed and another follows."""
 
@@ -167,7 +173,7 @@ class HandedBack:
     delay_s: float = 0.0
 
 
-Outcome = Completed | Retrying | Snoozed | Cancelled | Failed | Discarded | HandedBack
+Outcome = Completed | EndedInTransaction | Retrying | Snoozed | Cancelled | Failed | Discarded | HandedBack
 
 FAILED_ATTEMPTS = "attempts"  # the last attempt failed
 FAILED_BUDGET = "budget"  # the next attempt would have come later than the policy's budget allows

@@ -32,10 +32,10 @@ class Trust:
 
     def renewed(self, began: float, up_s: float | None) -> None:
         """A renewal that was sent at `began` went through; the server was up for `up_s`, where that is known."""
-        if began - self._renewed_at > OTHERS * self._lease_s:
-            self._rescues_from = began + self._lease_s
-        elif self._rescues_from == inf:
+        if self._rescues_from == inf:
             self._rescues_from = began
+        elif began - self._renewed_at > OTHERS * self._lease_s:
+            self._rescues_from = began + self._lease_s
         if up_s is not None and up_s < self._lease_s:
             self._rescues_from = max(self._rescues_from, began + self._lease_s - up_s)
         self._renewed_at = began

@@ -20,13 +20,13 @@ from ..kernel.actor import Actor
 from ..kernel.exits import Crashed
 from ..storage.ids import format_id
 from ..storage.job import Claimed
-from ..storage.messages import HandBackJobs
-from ..storage.records import HandBack
+from ..storage.messages import Committed, HandBackJobs
+from ..storage.records import HandBack, Wakeup
 from .attempt import Attempt, Stop
 from .closing import Closing
 from .execution import execute, judge_stop
 from .node import NodeParts
-from .outcome import Failed, HandedBack, Outcome
+from .outcome import EndedInTransaction, Failed, HandedBack, Outcome
 from .prefetch import Prefetch
 from .processes import Processes
 
@@ -193,6 +193,11 @@ class Worker(Actor):
         if outcome is None:
             self._node.in_flight.lost_leases += 1
             self._node.in_flight.release(job.id, job.claim_token)
+            self._closed(1)
+        elif type(outcome) is EndedInTransaction:
+            self._node.in_flight.release(job.id, job.claim_token)
+            self._node.finished += 1
+            self.context.ref("wakeups").try_tell(Committed({Wakeup("finished", job.queue)}))
             self._closed(1)
         else:
             if type(outcome) is Failed:

@@ -3,7 +3,7 @@
     python bench/chaos.py [--store sqlite|postgres|redis] [--faults kill,stop,cut,dropreply,restart] [--jobs N]
                           [--job-ms 50] [--nodes 4] [--slots 10] [--lease 2] [--kill-every 0.3] [--within S]
                           [--dups-per-kill N] [--cut-every 2] [--drop-rate 0.01] [--restarts 20] [--restart-every 3]
-                          [--seed N] [--records FILE] [--json FILE]
+                          [--tx] [--seed N] [--records FILE] [--json FILE]
 
 Node processes work off the jobs until all are done, while
 
@@ -16,6 +16,9 @@ Node processes work off the jobs until all are done, while
 With `kill` alone 10,000 jobs wait from the start. With more, 3,000 come while the storm rages, from a producer that
 meets the same faults and keeps what it was told of each batch. Then everything heals, what is left must end without
 any new job, and at last each process is called on to work once more.
+
+With `--tx` the handler's effect is a row in the store's own database, written in the transaction that ends its job: not
+one may be there twice.
 
 Prints one line, writes the same as JSON, and exits with 0 only if nothing was lost, stored twice, stored in part, stuck
 or written by a stale attempt, every counter agrees with a recount, no job began anew without a reason, not too many
@@ -35,6 +38,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 
 from callboard import JobState, Registry, Runtime
@@ -50,6 +54,7 @@ from harness.storm import Storm
 from harness.storm_node import jobs
 from harness.tell import tell
 from harness.troubles import FAULTS, Plan, Troubles
+from harness.tx_jobs import effects, make_table
 from harness.verdict import Row, Verdict, judge
 
 LOOK_S = 0.05
@@ -68,10 +73,12 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     await place.prepare()
     records = folder / "records"
     registry = jobs(str(records), options.job_ms)
-    producer = Producer("storm", random.Random(f"{options.seed}-producer"))
+    producer = Producer("storm_tx" if options.tx else "storm", random.Random(f"{options.seed}-producer"))
     direct = Runtime(place.url)
     direct.include(registry)
     async with Troubles(plan(options), place) as troubles, direct:
+        if options.tx:
+            await make_table(place.url)
         env = {
             "CALLBOARD_STORE": troubles.url,
             "CALLBOARD_LEASE": f"{options.lease:g}s",
@@ -95,7 +102,8 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     recount = Counter(job.state.value for job in rows)
     wrong_counts = sum(counts[state.value] != recount[state.value] for state in JobState)
     found = [row(job, direct) for job in rows]
-    verdict = judge(producer.enqueues, found, read_records(records), storm.hits, accepted, wrong_counts)
+    done = read_records(records) + (await effects(place.url) if options.tx else [])
+    verdict = judge(producer.enqueues, found, sorted(done, key=attrgetter("at")), storm.hits, accepted, wrong_counts)
     if options.records is not None:
         shutil.copyfile(records, options.records)
     hits = storm.kills + (storm.stops if options.has_more else 0)
@@ -196,6 +204,7 @@ def summary(
     return {
         "store": options.store,
         "faults": ",".join(options.faults),
+        "tx": options.tx,
         "jobs": options.jobs,
         "seed": options.seed,
         "kills": storm.kills,
@@ -217,6 +226,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--store", choices=sorted(PLACES), default="sqlite")
     parser.add_argument("--faults", default="kill", help="any of " + ",".join(FAULTS))
+    parser.add_argument("--tx", action="store_true", help="the effect is committed with the job's end: none twice")
     parser.add_argument("--jobs", type=int, default=None, help=f"[{JOBS}; {JOBS_WITH_FAULTS} with more than kill]")
     parser.add_argument("--job-ms", type=int, default=50)
     parser.add_argument("--nodes", type=int, default=4)
@@ -244,6 +254,10 @@ def read_options() -> argparse.Namespace:
         options.jobs = JOBS_WITH_FAULTS if options.has_more else JOBS
     if options.within is None:
         options.within = WITHIN_WITH_FAULTS_S if options.has_more else WITHIN_S[options.store]
+    if options.tx and options.store == "redis":
+        parser.error("--tx: redis has no transactions that an effect could be part of; expected sqlite or postgres")
+    if options.tx:
+        options.dups_per_kill = 0.0
     if options.dups_per_kill is None:
         # What a node had in hand: its slots, and as many jobs leased beyond them.
         options.dups_per_kill = 2.0 * options.slots if options.has_more else DUPS_PER_KILL[options.store]

@@ -58,7 +58,7 @@ def _idle(url: str, seconds: float) -> float:
 
 
 async def _growth(url: str, count: int) -> dict[str, float]:
-    runtime = Runtime(url, settings=Settings(retention="7d"))
+    runtime = Runtime(url, settings=Settings(retention="7d"), migrate=True)
     runtime.include(jobs)
     sizes: list[float] = []
     async with runtime:

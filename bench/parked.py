@@ -50,7 +50,7 @@ class Measured:
 async def measure(options: argparse.Namespace, folder: Path, *, broken: bool) -> Measured:
     """Run a node, whole or with a crashing dispatcher."""
     place: Place = PLACES[options.store](folder)
-    async with Runtime(place.url) as runtime:
+    async with Runtime(place.url, migrate=True) as runtime:
         await enqueue(runtime, "sound", options.jobs)
         await enqueue(runtime, "broken", IN_BROKEN if broken else 0)
         with ProcPool(folder, CALLBOARD_STORE=place.url, NODE_BROKEN="broken" if broken else "") as pool:

@@ -35,7 +35,7 @@ import uvloop
 
 from harness.figures import Clock, Rate
 from harness.ground import Files, Ground, Postgres, Redis, postgres_ground, redis_ground
-from harness.lifecycle import drain, enqueue, latency_from_outside, latency_here, prepared, runtime_of, watch
+from harness.lifecycle import drain, enqueue, latency_from_outside, latency_here, runtime_of, watch
 from harness.peers import beside
 from harness.processes import BENCH
 from harness.raw import raw_limit
@@ -127,7 +127,7 @@ def _served(ground: Ground, given: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _filled(ground: Ground, given: argparse.Namespace, name: str) -> dict[str, Any]:
-    return await enqueue(await prepared(ground.url(name)), given.jobs, ground)
+    return await enqueue(runtime_of(ground.url(name)), given.jobs, ground)
 
 
 async def _filled_and_drained(ground: Ground, given: argparse.Namespace, name: str, processes: int) -> dict[str, Any]:

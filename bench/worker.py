@@ -53,7 +53,7 @@ class Claims:
 
 
 async def work(url: str, slots: int) -> None:
-    runtime = Runtime(url, settings=Settings(retention="7d"))
+    runtime = Runtime(url, settings=Settings(retention="7d"), migrate=True)
     runtime.include(registry)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

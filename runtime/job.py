@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -55,6 +55,7 @@ class Options:
     delay_s: float | None = None
     at_ms: int | None = None
     timeout_ms: int | None = None
+    tx: object | None = None  # whose transaction the enqueue belongs to
 
 
 class Call(Generic[R_co]):
@@ -97,20 +98,24 @@ class Job(Generic[P, R_co]):
         priority: int | None = None,
         queue: str | None = None,
         timeout: Duration | None = None,
+        tx: object | None = None,
     ) -> Job[P, R_co]:
         """The same job with other options: run after `delay` or `at` an aware datetime, in another `queue`, with
-        another `priority` (0 urgent to 3 low) or attempt `timeout`. Raises `InvalidOption` at once."""
-        return Job(self.definition, self._home, _options(self._options, delay, at, priority, queue, timeout))
+        another `priority` (0 urgent to 3 low) or attempt `timeout`. Raises `InvalidOption` at once.
+
+        `tx`: a connection with a transaction of yours on the store's database; the job is there once you commit it, and
+        never was if you roll it back. PostgreSQL: asyncpg, psycopg, SQLAlchemy; SQLite: sqlite3, aiosqlite."""
+        return Job(self.definition, self._home, _options(self._options, delay, at, priority, queue, timeout, tx))
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """The job with arguments, for `runtime.enqueue_many`. Raises as `enqueue` does for bad arguments."""
         return Call(self.name, self.definition, self._options, self.definition.encode_call(args, kwargs))
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]:
-        """Store one job; when this returns it is committed.
+        """Store one job; when this returns it is committed, or with `options(tx=...)` part of that transaction.
 
         Raises, with nothing written: `BadArguments` (they do not fit the handler's signature), `NotStorable`,
-        `PayloadTooLarge`, `Full`, `NotOpen`.
+        `PayloadTooLarge`, `Full`, `NotOpen`, `InvalidTransaction`.
         """
         payload = self.definition.encode_call(args, kwargs)
         return await self._home.runtime_of(self).enqueue_call(Call(self.name, self.definition, self._options, payload))
@@ -264,6 +269,21 @@ def call_by_name(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], known
     return Call(name, None, Options(), encode_anonymous(name, args, kwargs))
 
 
+def transaction_of(calls: Sequence[object], tx: object | None) -> object | None:
+    """The one transaction that all calls are enqueued in, or None. Raises `InvalidOption` for other calls."""
+    found: dict[int, object | None] = {}
+    for index, call in enumerate(calls):
+        if not isinstance(call, Call):
+            raise InvalidOption(f"enqueue_many: expected calls made by job.bind(...), found {call!r:.80} at {index}")
+        found[id(call.options.tx)] = call.options.tx
+    if tx is not None:
+        found.pop(id(None), None)
+        found[id(tx)] = tx
+    if len(found) > 1:
+        raise InvalidOption("enqueue_many: expected one transaction for all calls, found several; give it as tx= here")
+    return next(iter(found.values()), None)
+
+
 def _options(
     given: Options,
     delay: Duration | None,
@@ -271,6 +291,7 @@ def _options(
     priority: int | None,
     queue: str | None,
     timeout: Duration | None,
+    tx: object | None,
 ) -> Options:
     changes: dict[str, Any] = {}
     if delay is not None and at is not None:
@@ -288,6 +309,8 @@ def _options(
         if timeout_s == 0:
             raise InvalidOption("timeout: expected more than zero; leave it out for the job's own")
         changes["timeout_ms"] = max(round(timeout_s * 1000), 1)
+    if tx is not None:
+        changes["tx"] = tx
     return replace(given, **changes)
 
 

@@ -17,6 +17,7 @@ from ..storage.actor import StoreHealth
 from ..storage.ids import IdFactory
 from ..storage.job import NewJob
 from ..storage.ports.store import Store
+from ..storage.ports.transaction import TransactionStore
 from ..storage.urls import store_of
 from .definitions import Definitions
 from .drain import drain
@@ -50,6 +51,8 @@ class Node:
             lease_s=settings.lease_s,
             max_crashes=settings.max_crashes,
             poll_s=settings.poll_s,
+            jobs=self.store.jobs,
+            transactions=self.store.transactions,
             lanes=TOGETHER if self.store.commits_together else SIDE_BY_SIDE,
             runs_threads=environment.runs_threads,
             beats_in_thread=environment.beats_in_thread,
@@ -61,7 +64,7 @@ class Node:
 
     async def open(self) -> None:
         """Open the store and start the client's part of the tree. Raises what `Store.open` raises."""
-        await self.store.open()
+        await self.store.open(migrate=self._runtime.migrate or self.store.is_embedded)
         try:
             self.root = Supervisor(
                 self._specs(None),
@@ -77,6 +80,11 @@ class Node:
             raise
         self.storage: Ref = self.root.ref(self.parts.lanes.work)
         self.results: Ref = self.root.ref("results")
+
+    @property
+    def transactions(self) -> TransactionStore:
+        """Enqueueing in transactions of others. Raises `InvalidTransaction` where the store cannot."""
+        return self.parts.transactions_of("tx=")
 
     async def close(self) -> None:
         """Stop the tree, then close the store."""

@@ -8,12 +8,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..actors.node_log import NodeLog
 from ..kernel.signals import handle_signals
-from ..storage.urls import without_password
+from ..storage.shown import without_password
+from .patience import Interruptible, patiently
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -22,11 +24,14 @@ LAST_CHANCE_S = 0.2  # for tasks that were left behind to end, once nothing else
 
 
 def run_node(
-    runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | None, ready_file: str | os.PathLike[str] | None
+    runtime: Runtime,
+    queues: Mapping[str, int] | Sequence[str] | None,
+    ready_file: str | os.PathLike[str] | None,
+    wait_s: float,
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain; a second signal interrupts the jobs."""
     tune_interpreter()
-    _run(_serve(runtime, queues, None if ready_file is None else Path(ready_file)))
+    _run(_serve(runtime, queues, None if ready_file is None else Path(ready_file), wait_s))
     if any(thread.name.startswith("AnyIO worker") and thread.is_alive() for thread in threading.enumerate()):
         _exit_now()  # a handler's thread that was abandoned still runs: Python would wait for it at exit
 
@@ -44,21 +49,38 @@ def tune_interpreter() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _serve(runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | None, ready_file: Path | None) -> None:
+async def _serve(
+    runtime: Runtime, queues: Mapping[str, int] | Sequence[str] | None, ready_file: Path | None, wait_s: float
+) -> None:
     stop = asyncio.Event()
     hurry = asyncio.Event()
-    with handle_signals(drain=stop.set, interrupt=hurry.set):  # until the drain is over
-        async with runtime.work(queues, hurry=hurry) as node:
-            node.parts.log.info(
-                "node starts", jobs=len(runtime.jobs), store=without_password(runtime.store_url), pid=os.getpid()
-            )
-            with _shown_ready(ready_file):
-                await stop.wait()
+    opening = Interruptible()
+
+    def drain() -> None:
+        stop.set()
+        opening.interrupt()
+
+    with handle_signals(drain=drain, interrupt=hurry.set):  # until the drain is over
+        async with AsyncExitStack() as opened:
+            with opening:
+                await patiently(lambda: opened.enter_async_context(runtime), wait_s=wait_s, tell=_tell)
+            if opening.was_interrupted:
+                return
+            async with runtime.work(queues, hurry=hurry) as node:
+                node.parts.log.info(
+                    "node starts", jobs=len(runtime.jobs), store=without_password(runtime.store_url), pid=os.getpid()
+                )
+                with _shown_ready(ready_file):
+                    await stop.wait()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=LAST_CHANCE_S))[1]:
         _exit_now()  # a handler swallows its cancellation: the loop would wait for it at its own end
+
+
+def _tell(line: str) -> None:
+    NodeLog("callboard.node").warning(line)
 
 
 def _exit_now() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..actors.names import validate_queue
 from ..actors.results import Await, NotWaiting
+from ..kernel.durations import Duration, seconds
 from ..kernel.errors import CallboardError
 from ..storage.errors import InvalidStore
 from ..storage.ids import parse_id
@@ -24,7 +25,7 @@ from ..storage.records import CancelAnswer, Failure
 from ..storage.urls import DEFAULT_STORE
 from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
-from .job import Call, InvalidOption, Registry, call_by_name
+from .job import Call, InvalidOption, Registry, call_by_name, transaction_of
 from .node import Node
 from .portal import Portal, refuse_beside_main_thread
 from .settings import Settings, load_settings
@@ -52,16 +53,26 @@ class Runtime(Registry):
 
     `store` is a URL; left out, CALLBOARD_STORE, else sqlite:///callboard.db. Settings that the call leaves open come
     from the environment. Constructing connects to nothing; raises `InvalidSettings`.
+
+    Opening it raises `Unavailable` for a server that is not there, at once: whoever opens it knows whether waiting is
+    right. An empty or older store in memory or in a SQLite file is brought up to date; one on a server only with
+    `migrate`, else `MigrationNeeded` is raised: there `callboard migrate` does it, once for all nodes.
     """
 
     def __init__(
-        self, store: str | None = None, *, settings: Settings | None = None, environment: Environment | None = None
+        self,
+        store: str | None = None,
+        *,
+        settings: Settings | None = None,
+        migrate: bool = False,
+        environment: Environment | None = None,
     ) -> None:
         super().__init__()
         if store is not None and not isinstance(store, str):
             raise InvalidStore(f"store: expected a URL as text, such as 'sqlite:///jobs.db', found {store!r:.80}")
         self.store_url = store or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
         self.settings = load_settings(settings)
+        self.migrate = migrate
         self._environment = environment  # None: that of the event loop on which it is opened
         self._node: Node | None = None
         self._users = 0  # `async with` blocks, nested or beside each other
@@ -162,16 +173,18 @@ class Runtime(Registry):
         queues: Mapping[str, int] | Sequence[str] | None = None,
         *,
         ready_file: str | os.PathLike[str] | None = None,
+        wait: Duration = 0.0,
     ) -> None:
         """Run jobs until SIGTERM or SIGINT, blocking: uvloop, signals, drain. A second signal interrupts.
 
-        `ready_file` is there while the node is ready to claim. Raises `WrongThread` where an event loop runs, and on
-        any thread but the main one, which alone gets signals.
+        `ready_file` is there while the node is ready to claim. `wait`: how long a server that is not there yet is
+        waited for. Raises `WrongThread` where an event loop runs, and on any thread but the main one, which alone gets
+        signals.
         """
         from .running import run_node
 
         refuse_beside_main_thread("use `async with runtime.work(...)` there")
-        run_node(self, queues, ready_file)
+        run_node(self, queues, ready_file, seconds(wait, "wait"))
 
     def testing(self, *, clock: Literal["virtual"] = "virtual", seed: int = 0) -> AbstractAsyncContextManager[Testing]:
         """For tests: within the block the runtime has an empty store in memory, whatever its own is, and a clock that
@@ -190,32 +203,36 @@ class Runtime(Registry):
         return await self.enqueue_call(call_by_name(name, args, kwargs, self.jobs.get(name)))
 
     async def enqueue_call(self, call: Call[T]) -> Handle[T]:
-        """Enqueue one bound call; committed when this returns."""
+        """Enqueue one bound call; committed when this returns, or part of the transaction that it was bound with."""
         node = self.node
         job = node.new_job(call)
-        created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
+        if call.options.tx is None:
+            created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
+        else:
+            created = await node.transactions.insert(call.options.tx, (job,))
         return Handle(self, job.id, call.definition, created=created[0])
 
-    async def enqueue_many(self, calls: Iterable[Call[T]]) -> list[Handle[T]]:
-        """Enqueue bound calls in one batch: all of them or, when it raises, none."""
+    async def enqueue_many(self, calls: Iterable[Call[T]], *, tx: object | None = None) -> list[Handle[T]]:
+        """Enqueue bound calls in one batch: all of them or, when it raises, none. `tx`: as in `Job.options`."""
         node = self.node
         calls = list(calls)
-        for index, call in enumerate(calls):
-            if not isinstance(call, Call):
-                raise InvalidOption(
-                    f"enqueue_many: expected calls made by job.bind(...), found {call!r:.80} at {index}"
-                )
+        tx = transaction_of(calls, tx)
         jobs: list[NewJob] = [node.new_job(call) for call in calls]
         if not jobs:
             return []
-        created = await node.storage.ask(InsertJobs(jobs), timeout=WRITE_S)
+        if tx is None:
+            created = await node.storage.ask(InsertJobs(jobs), timeout=WRITE_S)
+        else:
+            created = await node.transactions.insert(tx, jobs)
         return [
             Handle(self, job.id, call.definition, created=was_created)
             for job, call, was_created in zip(jobs, calls, created, strict=True)
         ]
 
     def enqueue_call_sync(self, call: Call[T]) -> Handle[T]:
-        """As `enqueue_call`, from a thread without an event loop."""
+        """As `enqueue_call`, from a thread without an event loop. Raises `InvalidOption` for a call with a `tx`."""
+        if call.options.tx is not None:
+            raise InvalidOption("enqueue_sync: takes no tx=, whose connection belongs to another thread; await enqueue")
         return self.call_sync(lambda: self.enqueue_call(call))
 
     def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

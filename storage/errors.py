@@ -7,7 +7,9 @@ CallboardError
    ├─ LeaseLost        the claim token is no longer the job's: stop the attempt
    ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
    │  └─ StorageReset  the store was emptied or replaced while in use: it is not the one that was opened
-   ├─ MigrationNeeded  the schema is older than this code, or too new for it
+   ├─ MigrationNeeded  the schema is older than this code, or there is none
+   │  └─ SchemaTooNew  the schema needs newer code: no migration helps
+   ├─ InvalidTransaction  what was given as tx= is no open transaction on this store
    └─ InvalidStore     the URL, path or option names no store that can be opened
 """
 
@@ -53,6 +55,18 @@ class StorageReset(Corrupt):
 class MigrationNeeded(StorageError):
     """The store's schema does not fit this code. Nothing was written."""
 
+    def __init__(self, message: str, *, found: int = 0) -> None:
+        super().__init__(message)
+        self.found = found  # the schema that the store has; 0 for none
+
+
+class SchemaTooNew(MigrationNeeded):
+    """The store's schema needs newer code. No migration brings it back."""
+
 
 class InvalidStore(StorageError, ValueError):
     """A store URL, path or option cannot be used. Nothing was created."""
+
+
+class InvalidTransaction(StorageError, ValueError):
+    """What was given as `tx=` is no open transaction on this store. Nothing was written."""

@@ -8,11 +8,12 @@ migration leaves older processes at work.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from .errors import MigrationNeeded
+from .errors import MigrationNeeded, SchemaTooNew
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 _MIN_CODE = re.compile(r"^-- min_code: (\d+)$", re.MULTILINE)
@@ -52,21 +53,27 @@ def load_migrations(package: str, folder: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def missing(schema: Schema, known: Sequence[Migration], *, store: str, migrate: bool) -> Sequence[Migration]:
-    """The migrations to apply, in order.
+def missing(schema: Schema, known: Sequence[Migration], *, store: str, url: str, migrate: bool) -> Sequence[Migration]:
+    """The migrations to apply, in order. `store` and `url` are for the error: what it is, and how a command names it.
 
-    Raises `MigrationNeeded` for a schema that this code must not touch, and for an older one unless `migrate`.
+    Raises `SchemaTooNew` for a schema that this code must not touch, `MigrationNeeded` for an older one unless
+    `migrate`.
     """
     newest = known[-1].number
     if schema.min_code > newest:
-        raise MigrationNeeded(
+        raise SchemaTooNew(
             f"{store} has schema {schema.version}, which needs code that knows schema {schema.min_code} or newer; this "
-            f"code knows {newest}: upgrade callboard here, or use another store"
+            f"code knows {newest}: upgrade callboard here, or use another store",
+            found=schema.version,
         )
     needed = [migration for migration in known if migration.number > schema.version]
     if needed and not migrate:
         found = f"schema {schema.version}" if schema.version else "no schema"
-        raise MigrationNeeded(f"{store} has {found}, this code expects {newest}: `callboard run` brings it up to date")
+        raise MigrationNeeded(
+            f"{store} has {found}, this code expects {newest}: `callboard migrate --store {shlex.quote(url)}` brings "
+            "it up to date",
+            found=schema.version,
+        )
     return needed
 
 

@@ -108,6 +108,7 @@ class HeartbeatReply(NamedTuple):
     cancel_requested: list[bytes]
     orphans: list[Orphan]
     up_ms: int | None = None  # since the server started, where there is one
+    trouble: str | None = None  # what an operator should know of the store now
 
 
 class Rescued(NamedTuple):

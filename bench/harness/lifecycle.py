@@ -11,8 +11,6 @@ from workload import latency, noop
 from workload import registry as jobs
 
 from callboard import Runtime, Settings
-from callboard.kernel.clock import SystemClock
-from callboard.storage.urls import store_of
 
 from .figures import Clock, Rate, say_milliseconds
 from .ground import Ground
@@ -24,18 +22,10 @@ APART_S = 0.06  # between two jobs for an idle node: beyond the time over which 
 
 
 def runtime_of(url: str) -> Runtime:
-    """A runtime with the bench's jobs."""
-    runtime = Runtime(url, settings=Settings(retention="7d"))
+    """A runtime with the bench's jobs; an empty store is given its tables."""
+    runtime = Runtime(url, settings=Settings(retention="7d"), migrate=True)
     runtime.include(jobs)
     return runtime
-
-
-async def prepared(url: str) -> Runtime:
-    """The same, once an empty store was given its tables."""
-    store = store_of(url, clock=SystemClock(), disk_reserve_bytes=0)
-    await store.open(migrate=True)
-    await store.close()
-    return runtime_of(url)
 
 
 async def enqueue(runtime: Runtime, count: int, ground: Ground | None = None, *, prefix: str = "") -> dict[str, Any]:
@@ -137,7 +127,7 @@ async def latency_here(runtime: Runtime, work: AbstractAsyncContextManager[objec
 
 async def latency_from_outside(url: str) -> dict[str, Any]:
     """The same, when the worker is another process than the producer."""
-    runtime = await prepared(url)
+    runtime = runtime_of(url)
     worker = Worker(url, 10)
     try:
         async with runtime:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .figures import WIDTH
 from .ground import Files, Ground, Postgres, Redis
-from .lifecycle import drain, enqueue, prepared
+from .lifecycle import drain, enqueue, runtime_of
 from .processes import BENCH
 
 _ROUNDS = 2
@@ -81,7 +81,7 @@ async def beside(ground: Ground, slots: int) -> dict[str, Any]:
             found |= {drained: _say(peer, drained, ground, where, processes)}
             for what, rate in found.items():
                 theirs.setdefault(what, []).append(rate)
-            filled = await enqueue(await prepared(ground.url("beside")), peer.jobs, ground, prefix="(ours) ")
+            filled = await enqueue(runtime_of(ground.url("beside")), peer.jobs, ground, prefix="(ours) ")
             filled[drained] = await drain(
                 ground, ground.url("beside"), processes, slots, peer.jobs, what="(ours) drain"
             )

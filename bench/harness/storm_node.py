@@ -15,6 +15,7 @@ from callboard.storage.job import JobState
 from callboard.storage.records import Beat, ErrorRecord, Finish, HandBack, Retry, Snooze
 from harness.processes import READY_FILE
 from harness.records import EffectLog
+from harness.tx_jobs import Effects
 
 QUEUE = "storm"
 LATE = ErrorRecord("late", "written by an attempt that had lost its lease", "")
@@ -37,6 +38,17 @@ def jobs(records: str, job_ms: int) -> Registry:
         await asyncio.sleep(job_ms / 1000)
         note("effect", ctx)
         return ctx.fencing_token
+
+    in_transaction: list[Effects] = []
+
+    @registry.job(queue=QUEUE)
+    async def storm_tx(ctx: Ctx, number: int) -> int:
+        """The same, its effect a row that is committed together with its end."""
+        if not in_transaction:
+            in_transaction.append(Effects(ctx.runtime.store_url))
+        note("start", ctx)
+        await asyncio.sleep(job_ms / 1000)
+        return await in_transaction[0].end(ctx)
 
     @registry.job(queue=QUEUE)
     async def sleeper(ctx: Ctx) -> int:

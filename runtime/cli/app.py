@@ -17,6 +17,7 @@ from .doctor import doctor
 from .enqueue import enqueue
 from .failures import DONE, FAILED, WRONG_USE, WrongUse, exit_code_of, one_line
 from .jobs import jobs_app
+from .migrate import migrate
 from .prune import prune
 from .queues import queues_app
 from .run import run
@@ -35,6 +36,7 @@ app.command("run")(run)
 app.command("enqueue", context_settings={"ignore_unknown_options": True})(enqueue)  # so that -5 is an argument
 app.command("check")(check)
 app.command("doctor")(doctor)
+app.command("migrate")(migrate)
 app.command("prune")(prune)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(queues_app, name="queues")

@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import typer
 
+from . import operate
 from .failures import DONE, FAILED
-from .options import JsonOption
+from .options import WAIT, JsonOption, WaitOption, read_seconds
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -32,16 +33,23 @@ Folder = Annotated[
 Kill = Annotated[bool, typer.Option("--kill", help="SIGKILL one of the two nodes half-way, and go on.")]
 
 
-def demo(store: StoreUrl = None, folder: Folder = None, kill: Kill = False, json: JsonOption = False) -> int:
+def demo(
+    store: StoreUrl = None,
+    folder: Folder = None,
+    kill: Kill = False,
+    wait: WaitOption = WAIT,
+    json: JsonOption = False,
+) -> int:
     """Index Python's standard library: one job per file, two node processes, a report at the end.
 
-    Interrupted and started again with the same --store, it goes on where it stopped.
+    Interrupted and started again with the same --store, it goes on where it stopped. A store that is empty is set up.
     """
     from ...kernel.clock import SystemClock
     from ..demo.conduct import Interrupted, Plan, conduct
     from ..demo.folder import standard_library, survey
     from ..demo.screen import Screen, show_outcome
 
+    wait_s = read_seconds(wait, "--wait")
     workload = survey(folder if folder is not None else standard_library())
     console = _console(json)
     scratch = Path(tempfile.mkdtemp(prefix="callboard-demo-"))
@@ -50,7 +58,9 @@ def demo(store: StoreUrl = None, folder: Folder = None, kill: Kill = False, json
     clock = SystemClock()
     try:
         with Screen(console, clock) as screen:
-            outcome = asyncio.run(conduct(Plan(workload, store_url, scratch, kill), screen, clock))
+            outcome = asyncio.run(
+                conduct(Plan(workload, store_url, scratch, wait_s, kill), screen, clock, operate.tell)
+            )
     except (Interrupted, KeyboardInterrupt) as stopped:
         keep_scratch = store is None
         _say_how_to_go_on(str(stopped) or "stopped", store_url, folder)
@@ -73,7 +83,10 @@ def _console(json: bool) -> Console:
 
 
 def _say_how_to_go_on(stopped: str, store_url: str, folder: Path | None) -> None:
-    command = ["callboard", "demo", "--store", store_url]
+    from ...storage.shown import without_password
+
+    command = ["callboard", "demo", "--store", without_password(store_url)]
     if folder is not None:
         command += ["--dir", str(folder)]
-    print(f"{stopped}; to go on where it stopped: {shlex.join(command)}", file=sys.stderr)
+    hidden = ", with the password in place of ***" if "***" in command[3] else ""
+    print(f"{stopped}; to go on where it stopped: {shlex.join(command)}{hidden}", file=sys.stderr)

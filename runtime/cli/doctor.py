@@ -13,7 +13,7 @@ import typer
 
 from . import operate
 from .failures import CommandFailed
-from .options import JsonOption, StoreOption
+from .options import WAIT, JsonOption, StoreOption, WaitOption
 
 if TYPE_CHECKING:
     from ...storage.ports.store import Store
@@ -40,6 +40,7 @@ class Examined:
 
 def doctor(
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     ready: Annotated[bool, typer.Option("--ready", help="Only say whether a node is ready to claim.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,8 +48,9 @@ def doctor(
     from .describe import node_object, queue_object
     from .output import Column, print_json, print_table, remark
 
-    examined = operate.run(_examine(store))
-    url = operate.shown_url(store)
+    place = operate.place(store, wait)
+    examined = operate.run(_examine(place))
+    url = place.shown
     working = [node for node in examined.nodes if examined.is_alive(node) and _claims(node)]
     if ready:
         if as_json:
@@ -77,10 +79,10 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def _examine(url: str | None) -> Examined:
+async def _examine(place: operate.Place) -> Examined:
     from ..settings import load_settings
 
-    async with operate.opened(url) as store:
+    async with operate.opened(place) as store:
         nodes = await store.nodes.list()
         examined = Examined(
             findings=await store.examine(),

@@ -9,7 +9,7 @@ import typer
 
 from . import operate
 from .failures import WrongUse
-from .options import JsonOption, StoreOption, read_seconds
+from .options import WAIT, JsonOption, StoreOption, WaitOption, read_seconds
 
 if TYPE_CHECKING:
     from ...storage.job import NewJob
@@ -25,6 +25,7 @@ def enqueue(
     delay: Annotated[str | None, typer.Option(metavar="DURATION", help='Not before: "30s", "5m", "1h".')] = None,
     priority: Annotated[int, typer.Option(min=0, max=3, help="0 is urgent, 3 low.")] = 2,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """Enqueue one job, and print its id. Arguments are checked by the node that runs it."""
@@ -38,13 +39,14 @@ def enqueue(
     job = _new_job(
         validate_name(name), validate_queue(queue), encode_anonymous(name, values, keywords), delay_s, priority
     )
-    operate.run(_insert(store, job))
+    place = operate.place(store, wait)
+    operate.run(_insert(place, job))
     if as_json:
         print_json({"id": format_id(job.id), "name": name, "queue": queue})
         return
     print(format_id(job.id))
-    if operate.is_default(store):
-        remark(f"stored in {operate.shown_url(store)}; if your runtime names another store, give it with --store")
+    if place.is_default:
+        remark(f"stored in {place.shown}; if your runtime names another store, give it with --store")
 
 
 def _new_job(name: str, queue: str, payload: bytes, delay_s: float, priority: int) -> NewJob:
@@ -58,10 +60,10 @@ def _new_job(name: str, queue: str, payload: bytes, delay_s: float, priority: in
     return NewJob(job_id, name, queue, payload, priority, run_at)
 
 
-async def _insert(url: str | None, job: NewJob) -> None:
+async def _insert(place: operate.Place, job: NewJob) -> None:
     from ...storage.records import Wakeup
 
-    async with operate.opened(url, migrate=True) as store:
+    async with operate.opened(place, makes_file=True) as store:
         await store.jobs.insert([job])
         await store.wakeups.announce([Wakeup("work", job.queue)])
 

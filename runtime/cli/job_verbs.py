@@ -16,7 +16,18 @@ from ...storage.job import TERMINAL, WAITING, JobState, Verb, may
 from . import operate
 from .failures import CommandFailed, WrongUse
 from .jobs import jobs_app
-from .options import IdsArgument, JsonOption, NameOption, QueueOption, StateOption, StoreOption, YesOption, read_states
+from .options import (
+    WAIT,
+    IdsArgument,
+    JsonOption,
+    NameOption,
+    QueueOption,
+    StateOption,
+    StoreOption,
+    WaitOption,
+    YesOption,
+    read_states,
+)
 
 if TYPE_CHECKING:
     from ...storage.ports.store import Store
@@ -35,6 +46,7 @@ def retry_jobs(
     name: NameOption = None,
     yes: YesOption = False,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """Make jobs available anew.
@@ -42,7 +54,7 @@ def retry_jobs(
     They start over, with all their attempts. In bulk: those that failed, unless --state.
     """
     wanted = _wanted(Verb.REVIVE, state, queue, name, unless_said=frozenset({JobState.FAILED}))
-    _carry_out(Verb.REVIVE, ids, wanted, yes, store, as_json)
+    _carry_out(Verb.REVIVE, ids, wanted, yes, operate.place(store, wait), as_json)
 
 
 @jobs_app.command("cancel")
@@ -53,6 +65,7 @@ def cancel_jobs(
     name: NameOption = None,
     yes: YesOption = False,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """Cancel jobs.
@@ -60,7 +73,7 @@ def cancel_jobs(
     Those that wait are cancelled, those that run are asked to stop. In bulk: all that have not ended, unless --state.
     """
     wanted = _wanted(Verb.CANCEL, state, queue, name, unless_said=WAITING | {JobState.EXECUTING})
-    _carry_out(Verb.CANCEL, ids, wanted, yes, store, as_json)
+    _carry_out(Verb.CANCEL, ids, wanted, yes, operate.place(store, wait), as_json)
 
 
 @jobs_app.command("delete")
@@ -71,6 +84,7 @@ def delete_jobs(
     name: NameOption = None,
     yes: YesOption = False,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """Remove jobs with their history.
@@ -78,7 +92,7 @@ def delete_jobs(
     None that runs. In bulk: those that have ended, unless --state.
     """
     wanted = _wanted(Verb.DELETE, state, queue, name, unless_said=TERMINAL)
-    _carry_out(Verb.DELETE, ids, wanted, yes, store, as_json)
+    _carry_out(Verb.DELETE, ids, wanted, yes, operate.place(store, wait), as_json)
 
 
 def _wanted(
@@ -101,19 +115,19 @@ def _states_for(verb: Verb) -> list[JobState]:
 
 
 def _carry_out(
-    verb: Verb, ids: Sequence[str] | None, wanted: JobFilter | None, yes: bool, url: str | None, as_json: bool
+    verb: Verb, ids: Sequence[str] | None, wanted: JobFilter | None, yes: bool, place: operate.Place, as_json: bool
 ) -> None:
     from .output import print_json, remark
 
     if bool(ids) == (wanted is not None):
         raise WrongUse(f"expected either ids or --state, --queue, --name to say which jobs to {_WORD[verb]}")
     if wanted is None:
-        outcome, left = operate.run(_by_id(verb, ids or (), url))
+        outcome, left = operate.run(_by_id(verb, ids or (), place))
     else:
-        total = operate.run(_count(url, wanted))
+        total = operate.run(_count(place, wanted))
         if total and not yes:
             _confirm(f"{total:,} {_shown(wanted)}", verb)
-        outcome, left = operate.run(_in_bulk(verb, wanted, url)) if total else (Counter[str](), [])
+        outcome, left = operate.run(_in_bulk(verb, wanted, place)) if total else (Counter[str](), [])
     if as_json:
         words = ["cancelled", "requested", "too_late"] if verb is Verb.CANCEL else [_DONE[verb], "refused"]
         print_json({word: outcome[word] for word in words})
@@ -123,26 +137,26 @@ def _carry_out(
         raise CommandFailed("; ".join(left))
 
 
-async def _count(url: str | None, wanted: JobFilter) -> int:
-    async with operate.opened(url) as store:
+async def _count(place: operate.Place, wanted: JobFilter) -> int:
+    async with operate.opened(place) as store:
         return await store.jobs.count(wanted)
 
 
-async def _by_id(verb: Verb, typed: Sequence[str], url: str | None) -> tuple[Counter[str], list[str]]:
+async def _by_id(verb: Verb, typed: Sequence[str], place: operate.Place) -> tuple[Counter[str], list[str]]:
     from ...storage.ids import parse_id
 
     ids = list(dict.fromkeys(parse_id(text) for text in typed))
-    async with operate.opened(url) as store:
+    async with operate.opened(place) as store:
         found = await store.jobs.get(ids)
         unknown = [text for text in typed if parse_id(text) not in {job.id for job in found if job is not None}]
         if unknown:
-            raise WrongUse(f"no job {', '.join(unknown)} in {operate.shown_url(url)}; nothing was {_DONE[verb]}")
+            raise WrongUse(f"no job {', '.join(unknown)} in {place.shown}; nothing was {_DONE[verb]}")
         return await _apply(verb, ids, store)
 
 
-async def _in_bulk(verb: Verb, wanted: JobFilter, url: str | None) -> tuple[Counter[str], list[str]]:
+async def _in_bulk(verb: Verb, wanted: JobFilter, place: operate.Place) -> tuple[Counter[str], list[str]]:
     total: Counter[str] = Counter()
-    async with operate.opened(url) as store:
+    async with operate.opened(place) as store:
         async for page in operate.pages(store, wanted):
             outcome, _ = await _apply(verb, [job.id for job in page], store)
             total += outcome

@@ -8,7 +8,7 @@ import typer
 
 from . import operate
 from .failures import WrongUse, printable
-from .options import JsonOption, NameOption, QueueOption, StateOption, StoreOption, read_states
+from .options import WAIT, JsonOption, NameOption, QueueOption, StateOption, StoreOption, WaitOption, read_states
 
 if TYPE_CHECKING:
     from ...storage.job import Job
@@ -25,6 +25,7 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     before: Annotated[str | None, typer.Option(metavar="ID", help="Go on after this job.")] = None,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
@@ -35,7 +36,7 @@ def list_jobs(
 
     wanted = JobFilter(read_states(state or ()), queue, name)
     after = None if before is None else parse_id(before)
-    found, total = operate.run(_select(store, wanted, limit, after))
+    found, total = operate.run(_select(operate.place(store, wait), wanted, limit, after))
     next_page = format_id(found[-1].id) if len(found) == limit else None
     if as_json:
         print_json({"jobs": [job_object(job) for job in found], "matching": total, "before": next_page})
@@ -47,8 +48,8 @@ def list_jobs(
     remark(f"{len(found):,} of {total:,} matching jobs{more}")
 
 
-async def _select(url: str | None, wanted: JobFilter, limit: int, before: bytes | None) -> tuple[list[Job], int]:
-    async with operate.opened(url) as store:
+async def _select(place: operate.Place, wanted: JobFilter, limit: int, before: bytes | None) -> tuple[list[Job], int]:
+    async with operate.opened(place) as store:
         return await store.jobs.select(wanted, limit=limit, before=before), await store.jobs.count(wanted)
 
 
@@ -56,6 +57,7 @@ async def _select(url: str | None, wanted: JobFilter, limit: int, before: bytes 
 def show_job(
     job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """Show a job, and each failed attempt whole."""
@@ -63,20 +65,18 @@ def show_job(
     from .describe import carried, failure_object, job_object
     from .output import print_json
 
-    job, failures = operate.run(_read(store, job_id, parse_id(job_id)))
+    job, failures = operate.run(_read(operate.place(store, wait), job_id, parse_id(job_id)))
     if as_json:
         print_json(job_object(job) | carried(job) | {"failures": [failure_object(failure) for failure in failures]})
     else:
         _print_job(job, failures)
 
 
-async def _read(url: str | None, typed: str, job_id: bytes) -> tuple[Job, list[Failure]]:
-    async with operate.opened(url) as store:
+async def _read(place: operate.Place, typed: str, job_id: bytes) -> tuple[Job, list[Failure]]:
+    async with operate.opened(place) as store:
         (job,) = await store.jobs.get([job_id])
         if job is None:
-            raise WrongUse(
-                f"no job {typed} in {operate.shown_url(url)}; `callboard jobs list` shows those that are there"
-            )
+            raise WrongUse(f"no job {typed} in {place.shown}; `callboard jobs list` shows those that are there")
         return job, await store.jobs.failures(job_id)
 
 

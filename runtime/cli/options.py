@@ -15,6 +15,10 @@ StoreOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--store", metavar="URL", help="Where the jobs are. [CALLBOARD_STORE, else sqlite:///callboard.db]"),
 ]
+WaitOption: TypeAlias = Annotated[
+    str, typer.Option("--wait", metavar="SECONDS", help="How long a server that is not there yet is waited for.")
+]
+WAIT = "30"
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 YesOption: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 StateOption: TypeAlias = Annotated[

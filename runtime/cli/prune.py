@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import operate
-from .options import JsonOption, StoreOption, read_seconds
+from .options import WAIT, JsonOption, StoreOption, WaitOption, read_seconds
 
 BATCH = 1000  # a larger one would hold the store's lock too long
 
@@ -17,6 +17,7 @@ def prune(
         str | None, typer.Option(metavar="DURATION", help="Jobs that ended before that. [setting retention, 24h]")
     ] = None,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     as_json: JsonOption = False,
 ) -> None:
     """Remove jobs that ended a while ago."""
@@ -24,16 +25,16 @@ def prune(
     from .output import print_json, remark, span
 
     age_s = load_settings().retention_s if older_than is None else read_seconds(older_than, "--older-than")
-    removed = operate.run(_prune(store, operate.now_ms() - int(age_s * 1000)))
+    removed = operate.run(_prune(operate.place(store, wait), operate.now_ms() - int(age_s * 1000)))
     if as_json:
         print_json({"pruned": removed, "older_than_s": age_s})
     else:
         remark(f"{removed:,} jobs pruned that ended more than {span(age_s)} ago")
 
 
-async def _prune(url: str | None, finished_before: int) -> int:
+async def _prune(place: operate.Place, finished_before: int) -> int:
     removed = 0
-    async with operate.opened(url) as store:
+    async with operate.opened(place) as store:
         while batch := await store.jobs.prune(finished_before=finished_before, limit=BATCH):
             removed += batch
     return removed

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .failures import WrongUse
-from .options import StoreOption, TargetArgument
+from .options import WAIT, StoreOption, TargetArgument, WaitOption, read_seconds
 
 _FORMATS = ("console", "json")
 
@@ -22,6 +22,7 @@ def run(
         typer.Option("--queue", "-q", metavar="QUEUE[=SLOTS]", help="Work on it; may be repeated. [the jobs' queues]"),
     ] = None,
     store: StoreOption = None,
+    wait: WaitOption = WAIT,
     config: Annotated[str | None, typer.Option(metavar="FILE", help="Settings in TOML. [CALLBOARD_CONFIG]")] = None,
     grace: Annotated[
         str | None, typer.Option(metavar="DURATION", help="How long a drain lets jobs run. [setting grace, 20s]")
@@ -38,16 +39,18 @@ def run(
     if ready_file is not None and not os.access(ready_file.absolute().parent, os.W_OK):
         raise WrongUse(f"--ready-file: expected a path in a folder that can be written to, found {str(ready_file)!r}")
     slots = read_slots(queue or [])
+    wait_s = read_seconds(wait, "--wait")
     if reload:
         _run_again_and_again()
     else:
-        _run_node(target, slots, store, config, grace, log_format, ready_file)
+        _run_node(target, slots, store, wait_s, config, grace, log_format, ready_file)
 
 
 def _run_node(
     target: str,
     slots: dict[str, int | None],
     store: str | None,
+    wait_s: float,
     config: str | None,
     grace: str | None,
     log_format: str,
@@ -72,7 +75,7 @@ def _run_node(
     if store is not None:
         runtime.store_url = store
     queues = {name: count or runtime.settings.slots for name, count in slots.items()}
-    runtime.run(queues or None, ready_file=ready_file)
+    runtime.run(queues or None, ready_file=ready_file, wait=wait_s)
     structlog.get_logger("callboard.run").info("node stopped")
 
 

@@ -8,7 +8,8 @@ same command with the same store goes on: ids are made from the files, and what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ...kernel.errors import CallboardError
 from ...kernel.signals import handle_signals
 from ...storage.job import JobState
 from ...storage.messages import InsertJobs
+from ..patience import patiently
 from ..runtime import WRITE_S, Runtime
 from .folder import Workload
 from .jobs import file_jobs, jobs, make_report, new_jobs, report_id
@@ -60,14 +62,19 @@ class Plan:
     workload: Workload
     store_url: str
     folder: Path  # for the nodes' logs and ready files
+    wait_s: float = 0.0  # how long a server that is not there yet is waited for
     kill: bool = False  # SIGKILL a ready node half-way
 
 
-async def conduct(plan: Plan, screen: Screen, clock: Clock) -> Outcome:
-    """Run the demo to its end. Raises `Interrupted` after SIGINT or SIGTERM, and what the store or the nodes raise."""
-    runtime = Runtime(plan.store_url, settings=SETTINGS)
+async def conduct(plan: Plan, screen: Screen, clock: Clock, tell: Callable[[str], object]) -> Outcome:
+    """Run the demo to its end; `tell` gets a line while the store's server is not there yet.
+
+    Raises `Interrupted` after SIGINT or SIGTERM, and what the store or the nodes raise.
+    """
+    runtime = Runtime(plan.store_url, settings=SETTINGS, migrate=True)
     runtime.include(jobs)
-    async with runtime:
+    async with AsyncExitStack() as opened:
+        await patiently(lambda: opened.enter_async_context(runtime), wait_s=plan.wait_s, tell=tell)
         if not runtime.node.store.is_shared:
             raise NotShared(plan.store_url)
         since = clock.monotonic()

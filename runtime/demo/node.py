@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 
+from ..patience import WAIT_S
 from ..runtime import Runtime
 from ..settings import Settings
 from .jobs import jobs
@@ -29,7 +30,7 @@ def main() -> None:
     threading.Thread(target=_drain_with_the_demo, daemon=True).start()
     runtime = Runtime(settings=SETTINGS)
     runtime.include(jobs)
-    runtime.run(queues={queue: int(slots)}, ready_file=ready_file)
+    runtime.run(queues={queue: int(slots)}, ready_file=ready_file, wait=WAIT_S)
 
 
 def _drain_with_the_demo() -> None:

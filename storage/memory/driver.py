@@ -21,6 +21,8 @@ class MemoryStore(Store):
 
     is_durable = False
     is_shared = False
+    transactions = None
+    is_embedded = True
     commits_together = True
 
     def __init__(self, *, clock: Clock) -> None:

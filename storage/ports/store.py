@@ -10,6 +10,7 @@ from ..records import Finding
 from .jobs import HeartbeatStore, JobStore
 from .nodes import NodeStore
 from .queues import QueueStore
+from .transaction import TransactionStore
 from .wakeups import WakeupStore
 
 
@@ -18,17 +19,20 @@ class Store(Protocol):
 
     is_durable: bool  # jobs outlive the process
     is_shared: bool  # several processes may open it at once
+    is_embedded: bool  # belongs to whoever opens it, who also brings it up to date; no server
     commits_together: bool  # one commit takes all that waits; False: claims, ends and the rest go side by side
     jobs: JobStore
     queues: QueueStore
     nodes: NodeStore
     wakeups: WakeupStore
+    transactions: TransactionStore | None  # None: it has no connection that a caller could have a transaction on
 
     @abstractmethod
     async def open(self, *, migrate: bool = True) -> None:
         """Connect, and bring an empty or older schema up to date if `migrate`.
 
         Raises `InvalidStore`, `Corrupt`, `MigrationNeeded` or `Unavailable`; then nothing was changed or left open.
+        `Unavailable` alone may pass by itself: a server that is not there yet, or is starting.
         """
 
     @abstractmethod

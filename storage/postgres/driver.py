@@ -28,6 +28,7 @@ from .nodes import PostgresNodes
 from .opening import open_schema
 from .options import options_of
 from .queues import PostgresQueues
+from .transactions import PostgresTransactions
 from .upkeep import Upkeep
 from .wakeups import PostgresWakeups
 
@@ -40,6 +41,7 @@ class PostgresStore(Store):
 
     is_durable = True
     is_shared = True
+    is_embedded = False
     commits_together = False
 
     def __init__(
@@ -57,6 +59,7 @@ class PostgresStore(Store):
         self.queues = PostgresQueues(self._lanes)
         self.nodes = PostgresNodes(self._lanes, clock, self.jobs.warm)
         self.wakeups = PostgresWakeups(self._lanes.hints)
+        self.transactions = PostgresTransactions(self._server, clock)
 
     async def open(self, *, migrate: bool = True) -> None:
         try:
@@ -75,4 +78,4 @@ class PostgresStore(Store):
         return PostgresHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await self._lanes.reads.run(lambda connection: examine(connection, self._server))
+        return await self._lanes.reads.run(lambda connection: examine(connection, self._server, self._clock))

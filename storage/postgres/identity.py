@@ -14,7 +14,7 @@ from ..errors import Corrupt
 if TYPE_CHECKING:
     from .lane import Connection, Lane
 
-_FOUND = "SELECT tableoid::text || ':' || value FROM callboard.meta WHERE name = 'store_id'"
+FOUND = "SELECT tableoid::text || ':' || value FROM callboard.meta WHERE name = 'store_id'"
 _STORE_ID = re.compile(r"[0-9]+:[0-9a-f-]{36}")
 _MARK = "/*same store*/"
 _SAME = (
@@ -32,7 +32,7 @@ async def read_store_id(lane: Lane) -> str:
     server = lane.server
 
     async def read(connection: Connection) -> object:
-        return await connection.fetchval(server.in_schema(_FOUND))
+        return await connection.fetchval(server.in_schema(FOUND))
 
     found = await lane.run(read, is_opening=True)
     if not isinstance(found, str) or _STORE_ID.fullmatch(found) is None:

@@ -25,6 +25,7 @@ from .ends import Ends
 from .inserts import Inserts
 from .lanes import Lanes
 from .operations import Operations
+from .portions import Portion, claim_in_portions
 from .rows import STATES, codes_of, failure_of, job_of
 from .upkeep import Upkeep
 
@@ -39,6 +40,8 @@ class PostgresJobs(JobStore):
         self._upkeep = upkeep
         self._inserts = Inserts(lanes.work, clock)
         self._claims = Claims(lanes.claims, clock)
+        self._claimed = Portion()
+        self._rescued = Portion()
         self._ends = Ends(lanes.ends, clock)
         self._operations = Operations(lanes.work, clock)
 
@@ -61,7 +64,9 @@ class PostgresJobs(JobStore):
         return answers
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
-        replies = await self._claims.claim(requests, boot_id, lease_ms)
+        replies = await claim_in_portions(
+            self._claimed, requests, lambda fewer: self._claims.claim(fewer, boot_id, lease_ms)
+        )
         self._upkeep.note(sum(len(reply.jobs) for reply in replies))
         return replies
 
@@ -82,7 +87,8 @@ class PostgresJobs(JobStore):
         return await self._ends.hand_back(jobs, boot_id)
 
     async def rescue(self, *, limit: int, max_crashes: int) -> list[Rescued]:
-        return await self._operations.rescue(limit, max_crashes)
+        rescued, _ = await self._rescued.take(limit, lambda most: self._operations.rescue(most, max_crashes))
+        return rescued
 
     async def cancel(self, job_ids: Sequence[bytes], *, reason: str) -> list[CancelAnswer]:
         return await self._operations.cancel(job_ids, reason)

@@ -7,8 +7,9 @@ pooler may stand between.
 When something fails:
 - Deadlock, serialization failure, lock or statement time-out: the call is made again, up to five times, a little later
   each time. Every statement takes effect whole or not at all.
-- No answer within `TIMEOUT_S`, or the connection broke: it is thrown away, the caller gets `Unavailable`, and the next
-  call connects again. How often to try is the caller's business.
+- No answer within `TIMEOUT_S`, or the connection broke, or it leads to a server that takes no writes: it is thrown
+  away, the caller gets `Unavailable`, and the next call connects again, so a name that leads elsewhere by then is
+  looked up anew. How often to try is the caller's business. A half-open connection is replaced within 10 s.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ else:
 T = TypeVar("T")
 Row = Any  # a record; the functions of rows.py give its fields their types
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 8.0
+CONNECT_S = 5.0
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.005
 
@@ -76,13 +78,15 @@ class Server:
         """A fresh connection; whatever the client raises."""
         connection: Connection = await asyncpg.connect(
             dsn or self.options.dsn,
-            timeout=TIMEOUT_S,
+            timeout=CONNECT_S,
             command_timeout=TIMEOUT_S,
             statement_cache_size=self.options.cached_statements,
             max_cached_statement_lifetime=0,
             server_settings={"application_name": "callboard"},
         )
         try:
+            if getattr(connection.get_settings(), "in_hot_standby", "off") == "on":  # told at connecting, from 14 on
+                raise Unavailable(f"{self.shown}: this server is a standby, which takes no writes")
             await connection.set_type_codec("uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
         except BaseException:
             connection.terminate()
@@ -93,11 +97,13 @@ class Server:
 class Lane:
     """One connection, one call at a time."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, halves: bool = False) -> None:
         self.server = server
+        self._halves = halves  # what took too long is not tried again as it is: the caller asks for less
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._is_closed = False
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Connect now. Raises `InvalidStore` where connecting later would raise `Unavailable`."""
@@ -128,10 +134,13 @@ class Lane:
                     return await work(await self._connected())
                 except StorageError:
                     raise
+                except asyncio.CancelledError:
+                    self._let_go()  # a statement may still be under way on it
+                    raise
                 except Exception as error:
                     if ends_connection(error):
                         self._let_go()
-                    elif is_passing(error) and attempt < _ATTEMPTS:
+                    elif is_passing(error, but_slow=self._halves) and attempt < _ATTEMPTS:
                         await SystemClock().sleep(_FIRST_PAUSE_S * 2**attempt * self.server.rng.uniform(0.2, 1.0))
                         continue
                     raise refusal_of(
@@ -146,6 +155,8 @@ class Lane:
             connection, self._connection = self._connection, None
             if connection is not None:
                 await disconnect(connection)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
 
     async def _connected(self) -> Connection:
         if self._is_closed:
@@ -157,13 +168,18 @@ class Lane:
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
+        if connection is None:
+            return
+        # In good order where that is still possible: the client tells the server to cancel what it waited for, else
+        # each statement that waits for a lock would keep a process of the server's.
+        leaving = asyncio.get_running_loop().create_task(disconnect(connection), name="callboard-postgres-leave")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
 
 async def disconnect(connection: Connection) -> None:
     """Close a connection in good order, or else at once."""
     try:
         await connection.close(timeout=2)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         connection.terminate()

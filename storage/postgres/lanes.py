@@ -11,7 +11,7 @@ class Lanes:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.work = Lane(server)  # inserts, operators' verbs, rescue, nodes
-        self.claims = Lane(server)
+        self.claims = Lane(server, halves=True)
         self.ends = Lane(server)
         self.reads = Lane(server)
         self.hints = Lane(server)  # NOTIFY, which may wait for the commits of others

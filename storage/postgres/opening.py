@@ -33,7 +33,7 @@ async def open_schema(lane: Lane, *, migrate: bool) -> None:
 
     async def open_(connection: Connection) -> None:
         found = await _schema(connection, server)
-        if missing(found, MIGRATIONS, store=server.shown, migrate=migrate):
+        if missing(found, MIGRATIONS, store=server.shown, url=server.options.url, migrate=migrate):
             async with connection.transaction(isolation="read_committed"):
                 await _migrate(connection, server, migrate=migrate)
 
@@ -61,7 +61,7 @@ async def _migrate(connection: Connection, server: Server, *, migrate: bool) -> 
     if not await connection.fetchval(_HAS_SCHEMA, name):
         await connection.execute(f'CREATE SCHEMA "{name}"')
     found = await _schema(connection, server)  # another may have been quicker
-    for migration in missing(found, MIGRATIONS, store=server.shown, migrate=migrate):
+    for migration in missing(found, MIGRATIONS, store=server.shown, url=server.options.url, migrate=migrate):
         for statement in migration.statements:
             await connection.execute(server.in_schema(statement), timeout=_MIGRATION_S)
         await connection.execute(server.in_schema(_WRITE_META), str(migration.number), str(migration.min_code))

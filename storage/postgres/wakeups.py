@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import asyncpg
 
@@ -23,9 +23,9 @@ from .lane import Connection, Lane, disconnect
 _APART_S = 0.05
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
-_ALIVE_EVERY_S = 5.0
+_ALIVE_EVERY_S = 4.0  # and so long is waited for the answer: a silent connection is replaced within 10 s
 _LONGEST_MESSAGE = 7_000  # the server takes 8,000 bytes
-_NOTIFY = "SELECT pg_notify($1::text, $2::text)"
+NOTIFY = "SELECT pg_notify($1::text, $2::text)"
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
@@ -37,7 +37,6 @@ class PostgresWakeups(WakeupStore):
         self._lane = lane
         self._options = lane.server.options
         self._clock = SystemClock()
-        self._channel = f"callboard_{self._options.schema}"
         self._name = f"{lane.server.rng.getrandbits(64):016x}"  # who speaks, so that nobody hears himself
         self._waiting: set[Wakeup] = set()
         self._telling: asyncio.Task[None] | None = None
@@ -76,13 +75,12 @@ class PostgresWakeups(WakeupStore):
         self._telling = None
 
     async def _say(self, message: str) -> None:
-        await self._lane.run(lambda connection: connection.execute(_NOTIFY, self._channel, message))
+        await self._lane.run(lambda connection: connection.execute(NOTIFY, self._options.channel, message))
 
     def _message(self) -> str:
-        hints = [[wakeup.topic, wakeup.queue] for wakeup in sorted(self._waiting)]
+        hints = sorted(self._waiting)
         self._waiting.clear()
-        message = json.dumps([self._name, hints])
-        return message if len(message) < _LONGEST_MESSAGE else json.dumps([self._name, []])
+        return message_of(self._name, hints)
 
     async def _listen(self, ears: _Ears) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -115,7 +113,7 @@ class PostgresWakeups(WakeupStore):
     async def _subscribed(self, ears: _Ears) -> Connection:
         connection = await self._lane.server.connect(dsn=self._options.listen_dsn)
         try:
-            await connection.add_listener(self._channel, ears)
+            await connection.add_listener(self._options.channel, ears)
         except BaseException:
             connection.terminate()
             raise
@@ -129,6 +127,12 @@ class PostgresWakeups(WakeupStore):
         ear, self._ear = self._ear, None
         if ear is not None:
             await disconnect(ear)
+
+
+def message_of(speaker: str, hints: Sequence[tuple[str, str]]) -> str:
+    """What is told of (topic, queue): everybody but the speaker heeds it. Too long a message says: look everywhere."""
+    message = json.dumps([speaker, hints])
+    return message if len(message) < _LONGEST_MESSAGE else json.dumps([speaker, []])
 
 
 class _Ears:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, unquote
+from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
 from ..errors import InvalidStore
 
@@ -27,16 +27,30 @@ class Address:
 
     def __str__(self) -> str:
         """As it may be printed."""
+        return f"{self._url('')} (namespace {self.namespace})"
+
+    @property
+    def url(self) -> str:
+        """What a command takes, but for the password."""
+        user = quote(self.username or "", safe="")
+        userinfo = f"{user}{':***' if self.password else ''}@" if user or self.password else ""
+        option = "" if self.namespace == DEFAULT_NAMESPACE else f"?namespace={self.namespace}"
+        return self._url(userinfo) + option
+
+    def _url(self, userinfo: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"redis{'s' if self.is_tls else ''}://{host}:{self.port}/{self.db} (namespace {self.namespace})"
+        return f"redis{'s' if self.is_tls else ''}://{userinfo}{host}:{self.port}/{self.db}"
 
 
 def address_of(shown: str, parts: SplitResult) -> Address:
     """The address in a URL; `shown` is the URL as it may be printed. Raises `InvalidStore`."""
     try:
         port = parts.port
-    except ValueError as exc:
-        raise InvalidStore(f"store URL {shown!r}: {exc}; {_EXPECTED}") from None
+    except ValueError:  # whose text may quote half a password
+        raise InvalidStore(
+            f"store URL {shown!r}: its port is no number up to 65535; {_EXPECTED}; in a password / ? # @ : are written "
+            "as %2F %3F %23 %40 %3A"
+        ) from None
     if not parts.hostname:
         raise InvalidStore(f"store URL {shown!r} names no host: {_EXPECTED}")
     if parts.fragment:

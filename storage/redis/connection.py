@@ -2,18 +2,26 @@
 
 A script is called by its digest; a server that does not know it is given the whole text in the same call. Nothing is
 repeated here: whoever calls knows what may be.
+
+Each new connection asks which role its server has: a name may lead to a replica after a failover, and jobs are neither
+claimed from one nor read there. A call that broke takes the idle connections with it, which lead the same way: else
+each of them would cost a time-out of its own before the first new one is made.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
 import redis.asyncio as aio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError as ConnectionFailed
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as TimedOut
 
 from ..errors import Unavailable
 from .address import Address
@@ -22,7 +30,10 @@ from .keys import Keys
 
 SOCKET_TIMEOUT_S = 5.0
 _HEALTH_CHECK_S = 10
-_CONNECTIONS = 8
+# A node holds these, one for its heartbeat and one that listens. Scripts run one at a time on the server anyhow: more
+# connections would only wait there.
+_CONNECTIONS = 4
+_BROKEN = (ConnectionFailed, TimedOut, OSError, ReadOnlyError)
 _Word = str | bytes | int
 _PRELUDE = "lua/prelude.lua"
 
@@ -40,7 +51,7 @@ class Script:
 def connect(address: Address, *, connections: int = _CONNECTIONS, timeout_s: float = SOCKET_TIMEOUT_S) -> aio.Redis:
     """A client that connects when first used. Each call waits `timeout_s` for a free connection and for its answer."""
     kind = aio.SSLConnection if address.is_tls else aio.Connection
-    pool = aio.BlockingConnectionPool(
+    pool = _Pool(
         connection_class=kind,
         max_connections=connections,
         timeout=timeout_s,
@@ -55,8 +66,27 @@ def connect(address: Address, *, connections: int = _CONNECTIONS, timeout_s: flo
         health_check_interval=_HEALTH_CHECK_S,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        redis_connect_func=_greet,
     )
     return aio.Redis.from_pool(pool)
+
+
+class _Pool(aio.BlockingConnectionPool):
+    """At most so many connections; who finds none free waits."""
+
+    async def drop_idle(self) -> None:
+        """Close those that nobody uses now; without a pause, in which somebody could take one of them."""
+        for connection in self._available_connections:
+            await connection.disconnect(nowait=True)
+
+
+async def _greet(connection: aio.Connection) -> None:
+    """Log in, and refuse a server that only copies another. INFO needs no right that opening does not need."""
+    await connection.on_connect()
+    await connection.send_command("INFO", "replication", check_health=False)
+    answer = await connection.read_response()
+    if isinstance(answer, bytes) and b"role:slave" in answer:
+        raise ReadOnlyError("READONLY")
 
 
 class Server:
@@ -98,9 +128,11 @@ class Server:
 
     async def command(self, *words: _Word) -> Any:
         """What one plain command answers."""
+        client = self._connected()
         try:
-            return await _execute(self._connected(), *words)
+            return await _execute(client, *words)
         except (RedisError, OSError) as error:
+            await _drop_what_broke(client, error)
             raise translate(error, str(self.address)) from error
 
     async def _run(self, script: Script, arguments: tuple[_Word, ...], *, is_new_work: bool) -> Any:
@@ -111,6 +143,7 @@ class Server:
             except NoScriptError:
                 return await _execute(client, "EVAL", script.text, *arguments)
         except (RedisError, OSError) as error:
+            await _drop_what_broke(client, error)
             raise translate(error, str(self.address), is_new_work=is_new_work) from error
 
     def _connected(self) -> aio.Redis:
@@ -119,8 +152,26 @@ class Server:
         return self._client
 
 
+@contextmanager
+def closed_is_broken() -> Iterator[None]:
+    """uvloop calls it a RuntimeError to write to a connection that ended a moment ago: here it is what it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise ConnectionFailed(str(error)) from error
+
+
 async def _execute(client: aio.Redis, *words: _Word) -> Any:
-    return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+    with closed_is_broken():
+        return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def _drop_what_broke(client: aio.Redis, error: Exception) -> None:
+    pool = client.connection_pool
+    if isinstance(error, _BROKEN) and isinstance(pool, _Pool):
+        await pool.drop_idle()
 
 
 def _source(path: str) -> str:

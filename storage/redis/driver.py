@@ -34,6 +34,8 @@ class RedisStore(Store):
 
     is_durable = True
     is_shared = True
+    transactions = None
+    is_embedded = False
     commits_together = False
 
     def __init__(
@@ -68,4 +70,4 @@ class RedisStore(Store):
         return RedisHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await examine(self._server)
+        return await examine(self._server, self._clock)

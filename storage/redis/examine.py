@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
+from ...kernel.clock import Clock
+from ..clocks import look_from_here
+from ..errors import StorageError
 from ..records import Finding
 from .connection import Server
-from .opening import MIGRATIONS, Info
+from .opening import Info
+
+# appendfsync: the level of the finding, and what a power cut takes
+_WRITTEN = {
+    "always": ("ok", "what was acknowledged outlives a power cut"),
+    "everysec": ("ok", "what was acknowledged outlives the server's process; a power cut takes the last second"),
+    "no": ("warn", "a power cut takes what the system had not written yet; CONFIG SET appendfsync everysec"),
+}
+_UNKNOWN = ("ok", "what was acknowledged outlives the server's process (CONFIG GET appendfsync is not allowed here)")
 
 
-async def examine(server: Server) -> list[Finding]:
+async def examine(server: Server, clock: Clock) -> list[Finding]:
     """One line for each thing that can go wrong with a server."""
     info: Info = await server.command("INFO")
     name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
     version = info.get("valkey_version") or info.get("redis_version")
+    schema = await server.command("HGET", server.keys.meta, "schema_version")
+
+    async def now_ms() -> int:
+        seconds, micros = await server.command("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     return [
-        Finding("ok", "redis", f"{name} {version}, schema {MIGRATIONS[-1].number}, {server.address}"),
-        Finding(*_durability(info)),
+        Finding("ok", "redis", f"{name} {version}, schema {(schema or b'none').decode()}, {server.address}"),
+        *await look_from_here(now_ms, clock),
+        Finding(*_durability(info, await _appendfsync(server))),
         Finding(*_eviction(info)),
         Finding(*_room(info)),
     ]
 
 
-def _durability(info: Info) -> tuple[str, str, str]:
+async def _appendfsync(server: Server) -> str | None:
+    """How the append-only file is written; None where the server does not say."""
+    try:
+        found: list[bytes] = await server.command("CONFIG", "GET", "appendfsync")  # name, value
+    except StorageError:  # managed servers have no CONFIG
+        return None
+    return found[1].decode() if len(found) == 2 else None
+
+
+def _durability(info: Info, appendfsync: str | None) -> tuple[str, str, str]:
     if info.get("loading"):
         return "warn", "durability", "the server is loading its data"
     if info.get("aof_enabled"):
         if info.get("aof_last_write_status", "ok") != "ok":
             return "fail", "durability", "the append-only file could not be written: look at the server's disk"
-        return "ok", "durability", "append-only file: what was acknowledged outlives the server's process"
+        level, means = _WRITTEN.get(appendfsync or "", _UNKNOWN)
+        known = f", appendfsync {appendfsync}" if appendfsync in _WRITTEN else ""
+        return level, "durability", f"appendonly yes{known}: {means}"
     if info.get("rdb_last_bgsave_status", "ok") != "ok":
-        return "fail", "durability", "no append-only file, and the last snapshot failed: look at the server's disk"
+        return "fail", "durability", "appendonly no, and the last snapshot failed: look at the server's disk"
     return (
         "warn",
         "durability",
-        "no append-only file: a restart loses what came after the last snapshot; CONFIG SET appendonly yes",
+        "appendonly no: a restart loses what came after the last snapshot; CONFIG SET appendonly yes",
     )
 
 

@@ -48,7 +48,7 @@ def translate(error: Exception, where: str, *, is_new_work: bool = False) -> Sto
             f"{where} does not hold this namespace, the cluster's node {error.host}:{error.port} does: name that one"
         )
     if isinstance(error, e.ReadOnlyError) or word == "READONLY":
-        return Unavailable(f"{where} is a replica or read-only: {text}")
+        return Unavailable(f"{where} is a replica, expected the primary: name that server")
     if isinstance(error, e.ResponseError) and not isinstance(error, e.ClusterError | e.TryAgainError):
         if word in _PASSING:
             return Unavailable(f"{where} does not serve for the moment: {text}")

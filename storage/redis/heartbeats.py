@@ -9,8 +9,11 @@ from ...kernel.clock import Clock
 from ..ports.jobs import HeartbeatStore
 from ..records import Beat, HeartbeatReply, Orphan
 from . import rows
-from .connection import Script, Server
+from .address import Address
+from .connection import SOCKET_TIMEOUT_S, Script, Server
+from .opening import Info
 
+_LEAST_TIMEOUT_S = 1.0
 _HEARTBEAT = Script("lua/jobs/heartbeat.lua")
 
 
@@ -19,23 +22,40 @@ class RedisHeartbeat(HeartbeatStore):
 
     def __init__(self, opened: Server, clock: Clock) -> None:
         self._opened = opened
-        self._server = Server(opened.address, connections=1, timeout_s=opened.timeout_s)
+        self._server = Server(opened.address, connections=1)
         self._clock = clock
 
     async def open(self) -> None:
         self._server.store_id = self._opened.store_id
-        self._server.open()
 
     async def heartbeat(self, beats: Sequence[Beat], *, boot_id: bytes, lease_ms: int, report: bytes) -> HeartbeatReply:
+        if not self._server.is_open:
+            # A silent connection must be given up while there is time to renew over another one.
+            self._server.timeout_s = min(SOCKET_TIMEOUT_S, max(lease_ms / 4000, _LEAST_TIMEOUT_S))
+            self._server.open()
         batch: list[Any] = [lease_ms, boot_id, rows.packed_sight(self._clock.wall_ms(), report)]
         for job_id, claim_token, progress in beats:
             batch += (job_id, claim_token, False if progress is None else progress)
         lost, stopped, orphans = await self._server.call(_HEARTBEAT, rows.packed(batch))
+        info: Info = await self._server.command("INFO")
         return HeartbeatReply(
             [beats[index].id for index in lost],
             [beats[index].id for index in stopped],
             [Orphan(job_id, claim_token, queue.decode()) for job_id, claim_token, queue in orphans],
+            up_ms=int(info.get("uptime_in_seconds", 0)) * 1000,
+            trouble=_trouble(info, self._server.address),
         )
 
     async def close(self) -> None:
         await self._server.close()
+
+
+def _trouble(info: Info, address: Address) -> str | None:
+    """A setting with which opening would have been refused, changed since."""
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return None
+    return (
+        f"{address} has maxmemory-policy {policy} now, with which Redis drops jobs when memory is short; expected "
+        "noeviction: redis-cli CONFIG SET maxmemory-policy noeviction"
+    )

@@ -6,7 +6,9 @@ Nothing is written before everything has been looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+from redis.exceptions import InvalidResponse
 
 from ..errors import Corrupt, InvalidStore, Unavailable
 from ..migrate import Migration, Schema, missing
@@ -27,14 +29,33 @@ async def open_store(server: Server, *, new_id: bytes, migrate: bool) -> None:
     Raises `InvalidStore`, `Corrupt`, `MigrationNeeded` or `Unavailable`; then nothing was written.
     """
     where = str(server.address)
-    refuse_unusable(await server.command("INFO"), where)
+    refuse_unusable(await _look_at(server), where)
     found = await server.command("HGETALL", server.keys.meta)
     schema = _schema_of(found, where)
-    newer = missing(schema, MIGRATIONS, store=where, migrate=migrate)
+    newer = missing(schema, MIGRATIONS, store=where, url=server.address.url, migrate=migrate)
     if newer:
         server.store_id = await server.stamp(_STAMP, new_id, newer[-1].number, newer[-1].min_code)
     else:
         server.store_id = found[b"store_id"]
+
+
+async def _look_at(server: Server) -> Info:
+    """What the server says of itself. Its first answers may also be to what the client says when it connects."""
+    where = str(server.address)
+    try:
+        return cast(Info, await server.command("INFO"))
+    except Corrupt as refused:
+        said = str(refused.__cause__)
+        if "DB index" in said:
+            raise InvalidStore(
+                f"{where}: the server has no database {server.address.db}; name a lower one, or a namespace of your "
+                "own: ?namespace=name"
+            ) from refused
+        raise InvalidStore(f"{where} takes no commands from here: {said}") from refused
+    except Unavailable as error:
+        if isinstance(error.__cause__, InvalidResponse):
+            raise InvalidStore(f"{where}: what answers there is no Redis server") from error
+        raise
 
 
 def refuse_unusable(info: Info, where: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgpack
 
+from ..errors import Corrupt
 from ..job import Claimed, Job, JobState, NewJob
 from ..records import ErrorRecord, Failure, Finish, Node
 
@@ -141,7 +142,7 @@ def jobs_of(columns: Columns) -> dict[bytes, Job]:
             finished_at=_unless_never(finished_at),
             cancel_requested=bool(cancel_requested),
             result=result,
-            reason=None if reason is None else reason.decode(),
+            reason=None if reason is None else _text(reason),
             progress=progress,
         )
     return found
@@ -153,13 +154,16 @@ def packed_failure(claim_token: int, attempt: int, boot_id: bytes, now: int, err
 
 
 def failures_of(joined: bytes | None) -> list[Failure]:
-    """The failures of a job, oldest first."""
+    """The failures of a job, oldest first. Raises `Corrupt` for bytes that nobody wrote here."""
     unpacker = msgpack.Unpacker(raw=True)
     unpacker.feed(joined or b"")
-    return [
-        Failure(token, attempt, boot_id, at, ErrorRecord(kind.decode(), message.decode(), traceback.decode()))
-        for token, attempt, boot_id, at, kind, message, traceback in unpacker
-    ]
+    try:
+        return [
+            Failure(token, attempt, boot_id, at, ErrorRecord(_text(kind), _text(message), _text(traceback)))
+            for token, attempt, boot_id, at, kind, message, traceback in unpacker
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(f"what is kept of a job's failures cannot be read: {error}") from error
 
 
 def packed_node(node: Node) -> bytes:
@@ -184,7 +188,12 @@ def _names(tail: bytes) -> tuple[str, str]:
     """Queue and name, which follow the fixed part of a header."""
     [length] = _LENGTH.unpack_from(tail)
     end = _LENGTH.size + length
-    return tail[_LENGTH.size : end].decode(), tail[end:].decode()
+    return _text(tail[_LENGTH.size : end]), _text(tail[end:])
+
+
+def _text(raw: bytes) -> str:
+    """Text for people to read, whatever somebody has written there."""
+    return raw.decode(errors="backslashreplace")
 
 
 def _unless_never(value: int) -> int | None:

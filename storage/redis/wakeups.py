@@ -19,7 +19,7 @@ from ..errors import StorageError
 from ..ports.wakeups import WakeupStore
 from ..records import Wakeup
 from .address import Address
-from .connection import SOCKET_TIMEOUT_S, Server, connect
+from .connection import SOCKET_TIMEOUT_S, Server, closed_is_broken, connect
 from .rows import packed
 
 SILENCE_S = 4.0  # twice that without a sign of life, and a connection is given up
@@ -67,7 +67,8 @@ class RedisWakeups(WakeupStore):
     async def _listen(self, on_wakeups: _OnWakeups, subscribed: asyncio.Event) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
-            with contextlib.suppress(RedisError, OSError):  # whoever asks the store meets the same, and can say so
+            # Whoever asks the store meets the same error, and can say so.
+            with contextlib.suppress(RedisError, OSError), closed_is_broken():
                 async with _subscription(self._server.address, self._server.keys.wakeups) as messages:
                     if subscribed.is_set():
                         on_wakeups(())
@@ -115,6 +116,6 @@ async def _subscription(address: Address, channel: str) -> AsyncIterator[PubSub]
         await messages.get_message(timeout=SOCKET_TIMEOUT_S)  # the server's word that it is so
         yield messages
     finally:
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(RedisError, OSError), closed_is_broken():
             await messages.aclose()  # type: ignore[no-untyped-call]
         await client.aclose()

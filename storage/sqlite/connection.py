@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import sleep as _pause
+from urllib.parse import quote
 
 from ...kernel.clock import Clock, SystemClock
 from ..errors import Corrupt, InvalidStore, StorageReset, Unavailable
@@ -151,12 +152,13 @@ def _make_ours(connection: sqlite3.Connection, path: str, limit_s: float) -> Non
 def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *, migrate: bool, boot: str) -> None:
     """Apply what is missing and end the leases of a former boot, in one transaction; two starters take turns."""
     known = load_migrations(_PACKAGE, "sql/migrations")
+    url = f"sqlite:///{quote(path)}"
     before = _schema(connection)
-    missing(before, known, store=path, migrate=migrate)
+    missing(before, known, store=path, url=url, migrate=migrate)
     turns.begin(connection)
     try:
         schema = _schema(connection)
-        for migration in missing(schema, known, store=path, migrate=migrate):
+        for migration in missing(schema, known, store=path, url=url, migrate=migrate):
             for statement in migration.statements:
                 connection.execute(statement)
             schema = Schema(migration.number, max(schema.min_code, migration.min_code))

@@ -26,6 +26,7 @@ from .nodes import SqliteNodes
 from .presence import Presence
 from .queues import SqliteQueues
 from .reader import Reader
+from .transactions import SqliteTransactions
 from .turns import LockWaits
 from .wakeups import SqliteWakeups
 from .writer import Writer
@@ -40,6 +41,7 @@ class SqliteStore(Store):
 
     is_durable = True
     is_shared = True
+    is_embedded = True
     commits_together = True
 
     def __init__(
@@ -66,6 +68,8 @@ class SqliteStore(Store):
         self.queues = SqliteQueues(self._writer, self._reader)
         self.nodes = SqliteNodes(self._writer, self._reader, self._presence)
         self.wakeups = SqliteWakeups(self._writer, self._presence, clock, self.path, use_sockets=use_sockets)
+        self._transactions = SqliteTransactions(self.path, clock, self._reader, self.wakeups, self._refusal)
+        self.transactions = self._transactions
 
     async def open(self, *, migrate: bool = True) -> None:
         def connect() -> Opened:
@@ -81,6 +85,7 @@ class SqliteStore(Store):
             raise
 
     async def close(self) -> None:
+        await self._transactions.close()
         await self.wakeups.close()
         await self._reader.close()
         self._presence.close()

@@ -40,11 +40,11 @@ def damaged(path: str, found: str) -> Corrupt:
     )
 
 
-def translate(error: BaseException, path: str, *, is_new_work: bool = False) -> BaseException:
+def translate(error: BaseException, path: str, *, is_new_work: bool = False, is_opening: bool = False) -> BaseException:
     """The store's error for SQLite's; errors that are not SQLite's come back as they are."""
     if isinstance(error, StorageError) or not isinstance(error, sqlite3.Error):
         return error
-    told = _told(error, path, is_new_work=is_new_work)
+    told = _told(error, path, is_new_work=is_new_work, is_opening=is_opening)
     told.__cause__ = error
     return told
 
@@ -54,7 +54,7 @@ def no_room(path: str, found: str) -> Full:
     return Full(f"{path} takes no new jobs: {found}; jobs still run and finish, free some space and enqueue again")
 
 
-def _told(error: sqlite3.Error, path: str, *, is_new_work: bool) -> StorageError:
+def _told(error: sqlite3.Error, path: str, *, is_new_work: bool, is_opening: bool) -> StorageError:
     if is_full(error):
         return (
             no_room(path, "the disk is full") if is_new_work else Unavailable(f"{path} cannot grow: the disk is full")
@@ -64,7 +64,8 @@ def _told(error: sqlite3.Error, path: str, *, is_new_work: bool) -> StorageError
     if is_busy(error):
         return Unavailable(f"{path} is locked by another process: {error}")
     if error_name(error).startswith("SQLITE_READONLY"):
-        return InvalidStore(f"{path} cannot be written: {error}; give the process write access to file and folder")
+        text = f"{path} cannot be written: {error}; give the process write access to file and folder"
+        return InvalidStore(text) if is_opening else Unavailable(text)  # under a running node it may be given again
     if isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError) and "binding parameter" in str(error):
         # Asking again would fail the same way for ever, and with it all who wait behind.
         return StorageError(f"{path} cannot hold a value that it was given: {error}")

@@ -108,7 +108,7 @@ def _refuse_foreign(connection: sqlite3.Connection, path: str, *, may_be_empty: 
         [[found]] = connection.execute("PRAGMA application_id")
         tables = [name for [name] in connection.execute("SELECT name FROM sqlite_master LIMIT 3")]
     except sqlite3.DatabaseError as error:
-        raise translate(error, path) from error
+        raise translate(error, path, is_opening=True) from error
     if found != APPLICATION_ID and (found or tables or not may_be_empty):
         shown = f"its tables are {', '.join(tables)}, ..." if tables else f"its application id is {found:#x}"
         raise Corrupt(

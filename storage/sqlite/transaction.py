@@ -28,7 +28,7 @@ class Transaction:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: sqlite3.Connection | sqlite3.Cursor,
         *,
         now: int,
         lease_now: int,

@@ -40,6 +40,7 @@ class SqliteWakeups(WakeupStore):
         self._clock = clock
         self._path = path
         self._use_sockets = use_sockets and sys.platform != "win32"
+        self._on_wakeups: _OnWakeups | None = None
         self._folder: Folder | None = None
         self._mailbox: Mailbox | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,6 +55,7 @@ class SqliteWakeups(WakeupStore):
     async def listen(self, on_wakeups: _OnWakeups) -> None:
         await self.close()
         self._loop = asyncio.get_running_loop()
+        self._on_wakeups = on_wakeups
         if self._use_sockets:
             with contextlib.suppress(OSError):  # no sockets on this file system: then the looking is quicker
                 self._mailbox = Mailbox(self._open_folder())
@@ -69,7 +71,14 @@ class SqliteWakeups(WakeupStore):
             own = self._mailbox.name if self._mailbox is not None else None
             self._open_folder().send(wakeups, but_to=own)
 
+    async def tell_all(self, wakeups: Collection[Wakeup]) -> None:
+        """Tell others, and this handle's own listener, of what a connection committed that is no handle's."""
+        if self._on_wakeups is not None:
+            self._on_wakeups(wakeups)
+        await self.announce(wakeups)
+
     async def close(self) -> None:
+        self._on_wakeups = None
         tasks = [task for task in (self._looking, self._watching) if task is not None]
         self._looking = self._watching = None
         for task in tasks:

@@ -115,7 +115,7 @@ class Writer:
             found = connect()
         except BaseException as error:
             self._has_ended = True
-            answer({loop: [(opened, None, translate(error, self._path))]})
+            answer({loop: [(opened, None, translate(error, self._path, is_opening=True))]})
             return
         answer({loop: [(opened, found, None)]})
         try:

@@ -21,6 +21,7 @@ from callboard.kernel.clock import SystemClock
 from callboard.storage.ports.store import Store
 from callboard.storage.urls import store_of
 from tests.support.eventually import eventually
+from tests.support.urls import SERVERS, fresh_url
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -169,6 +170,28 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(start: Start, slow_folder:
     assert (found["jobs"], found["completed"], found["failed"]) == (100, 99, 1)
     assert (found["attempts"], found["rescued"]) == (100, 0)
     assert found["report"]["files"] == 100
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("kind", SERVERS)
+def test_on_a_server_it_sets_up_the_store_goes_on_and_bears_a_kill(
+    start: Start, slow_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    for path in sorted(slow_folder.glob("m*.py"))[39:]:
+        path.unlink()
+    with fresh_url(kind, tmp_path) as url:
+        first = start("--dir", slow_folder, "--store", url)
+        wait_for(first, " of 40 files, ")
+        first.send_signal(signal.SIGINT)
+        code, _, err = ended(first)
+        assert (code, err.startswith("stopped after ")) == (1, True)
+        assert nodes_on(url) == []
+
+        found = outcome(start("--dir", slow_folder, "--store", url, "--kill", "--json"))
+
+    assert (found["jobs"], found["completed"], found["failed"]) == (40, 39, 1)
+    assert found["attempts"] == 40 + found["rescued"]
+    assert found["report"]["files"] == 40
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")

@@ -167,7 +167,7 @@ def test_settings_come_from_option_call_variable_and_file(
     (service / "shown.py").write_text(
         "from callboard import Runtime, Settings\n"
         "class Shown(Runtime):\n"
-        "    def run(self, queues=None, *, ready_file=None):\n"
+        "    def run(self, queues=None, *, ready_file=None, wait=0):\n"
         "        s = self.settings\n"
         "        print(s.grace_s, s.poll_s, s.lease_s, s.max_crashes, queues, self.store_url)\n"
         "runtime = Shown('sqlite:///mine.db', settings=Settings(poll='2s', grace='2s'))\n"

@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import Cli, OnStore
 
-COMMANDS = {"demo", "run", "enqueue", "check", "doctor", "prune", "jobs", "queues"}
+COMMANDS = {"demo", "run", "enqueue", "check", "doctor", "migrate", "prune", "jobs", "queues"}
 
 
 def test_help_lists_the_commands(cli: Cli) -> None:
@@ -35,7 +35,7 @@ def test_a_command_without_a_verb_gets_help_on_stderr(cli: Cli, args: list[str])
     [
         (["jbos"], "No such command 'jbos'. Did you mean 'jobs'?; see `callboard --help`"),
         (["jobs", "lits"], "No such command 'lits'. Did you mean 'list'?; see `callboard jobs --help`"),
-        (["jobs", "list", "--lmit", "3"], "No such option: --lmit (Possible options: --limit); see"),
+        (["jobs", "list", "--lmit", "3"], "No such option: --lmit (Possible options: --limit, --wait); see"),
         (["jobs", "list", "--limit", "few"], "Invalid value for '--limit': "),
         (["jobs", "show"], "Missing argument 'ID'; see `callboard jobs show --help`"),
         (["check"], "Missing argument 'MODULE:RUNTIME'; see `callboard check --help`"),

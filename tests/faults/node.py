@@ -104,6 +104,15 @@ def spin(until: float) -> None:
 
 
 @registry.job
+async def keeps_the_loop_busy(ctx: Ctx, seconds: float) -> None:
+    note("start", ctx)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        spin(time.monotonic() + 0.02)
+        await asyncio.sleep(0)
+
+
+@registry.job
 async def swallows_cancellation(ctx: Ctx) -> None:
     note("start", ctx)
     while True:

@@ -39,8 +39,11 @@ class Stage:
 
     async def enqueue(self, name: str, *args: object, queue: str = "default") -> Handle[Any]:
         """By name: the client knows no handler."""
-        call: Call[Any] = Call(name, None, Options(queue=queue), encode_anonymous(name, args, {}))
-        return await self.runtime.enqueue_call(call)
+        return await self.runtime.enqueue_call(self.call(name, *args, queue=queue))
+
+    def call(self, name: str, *args: object, queue: str = "default") -> Call[Any]:
+        """What `enqueue` enqueues."""
+        return Call(name, None, Options(queue=queue), encode_anonymous(name, args, {}))
 
     def records(self, *what: str, job: Handle[Any] | None = None, pid: int | None = None) -> list[Record]:
         """What handlers did so far, in order."""
@@ -84,7 +87,7 @@ async def staged(folder: Path, url: str | None = None, *, nodes_url: str | None 
     """A store, a fresh file unless one is given; nodes may know it by another URL. On leaving, no process is left."""
     url = url or f"sqlite:///{folder / 'jobs.db'}"
     records = folder / "records"
-    async with Runtime(url) as runtime:
+    async with Runtime(url, migrate=True) as runtime:
         with ProcPool(
             folder, CALLBOARD_STORE=nodes_url or url, CALLBOARD_LEASE=f"{LEASE_S}s", NODE_RECORDS=str(records)
         ) as pool:

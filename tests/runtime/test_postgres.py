@@ -35,7 +35,7 @@ async def url() -> AsyncIterator[str]:
 
 @pytest.fixture
 def runtime(url: str) -> Runtime:
-    return Runtime(url, settings=Settings(lease="2s", grace="5s"))
+    return Runtime(url, settings=Settings(lease="2s", grace="5s"), migrate=True)
 
 
 @pytest.mark.both_loops
@@ -60,7 +60,7 @@ async def test_jobs_run_fail_retry_and_wait_for_their_time(runtime: Runtime) -> 
 
 
 async def test_two_nodes_share_the_work_and_wake_each_other(runtime: Runtime, url: str) -> None:
-    other = Runtime(url, settings=Settings(lease="2s", grace="5s"))
+    other = Runtime(url, settings=Settings(lease="2s", grace="5s"), migrate=True)
     ran: list[int] = []
 
     async def note(number: int) -> None:

@@ -12,25 +12,26 @@ KNOWN = tuple(Migration(number, min_code, ("SELECT 1",)) for number, min_code in
 
 @pytest.mark.parametrize(("version", "needed"), [(0, [1, 2, 3]), (1, [2, 3]), (3, [])])
 def test_what_is_missing_is_applied_in_order(version: int, needed: list[int]) -> None:
-    found = missing(Schema(version, 1), KNOWN, store="jobs.db", migrate=True)
+    found = missing(Schema(version, 1), KNOWN, store="jobs.db", url="sqlite:///jobs.db", migrate=True)
 
     assert [migration.number for migration in found] == needed
 
 
 def test_an_older_schema_needs_leave() -> None:
     with pytest.raises(
-        MigrationNeeded, match=r"jobs\.db has schema 1, this code expects 3: `callboard run` brings it up to date"
+        MigrationNeeded,
+        match=r"jobs\.db has schema 1, this code expects 3: `callboard migrate --store sqlite:///jobs\.db` brings it",
     ):
-        missing(Schema(1, 1), KNOWN, store="jobs.db", migrate=False)
+        missing(Schema(1, 1), KNOWN, store="jobs.db", url="sqlite:///jobs.db", migrate=False)
 
-    assert not missing(Schema(3, 3), KNOWN, store="jobs.db", migrate=False)
+    assert not missing(Schema(3, 3), KNOWN, store="jobs.db", url="sqlite:///jobs.db", migrate=False)
 
 
 def test_a_newer_schema_is_used_while_its_min_code_allows() -> None:
-    assert not missing(Schema(9, 3), KNOWN, store="jobs.db", migrate=True)
+    assert not missing(Schema(9, 3), KNOWN, store="jobs.db", url="sqlite:///jobs.db", migrate=True)
 
     with pytest.raises(MigrationNeeded, match="needs code that knows schema 4 or newer; this code knows 3: upgrade"):
-        missing(Schema(9, 4), KNOWN, store="jobs.db", migrate=True)
+        missing(Schema(9, 4), KNOWN, store="jobs.db", url="sqlite:///jobs.db", migrate=True)
 
 
 def test_migrations_are_loaded_in_order_with_their_statements() -> None:

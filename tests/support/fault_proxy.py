@@ -34,6 +34,7 @@ class FaultProxy:
         self.at = listen  # with the real port once it is started
         self.passed = 0  # connections that reached the server
         self.dropped = 0  # replies that were lost on purpose
+        self.sent = 0  # bytes that clients sent
         self._pairs: set[_Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
@@ -88,6 +89,15 @@ class FaultProxy:
         """Hold back what goes that way, in old connections and new, until `heal`: half-open."""
         for way in ways:
             self._do(self._open[way].clear)
+
+    def silence(self) -> None:
+        """Pass nothing more from the server over the connections that are open now; new ones are as ever: half-open."""
+
+        def silence() -> None:
+            for pair in self._pairs:
+                pair.is_silent = True
+
+        self._do(silence)
 
     def delay(self, seconds: float) -> None:
         """Hold every chunk up for that long, each way."""
@@ -177,6 +187,7 @@ class FaultProxy:
                 await asyncio.sleep(self._delay_s)
             if way == "c2s":
                 pair.awaits_reply = True
+                self.sent += len(data)
                 data, is_last = self._within_limit(data)
                 writer.write(data)
                 await writer.drain()
@@ -185,6 +196,8 @@ class FaultProxy:
             elif pair.awaits_reply and self._is_to_drop():
                 self.dropped += 1
                 break
+            elif pair.is_silent:
+                continue
             elif not writer.is_closing():
                 pair.awaits_reply = False
                 writer.write(data)
@@ -218,6 +231,7 @@ class _Pair:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.awaits_reply = False
+        self.is_silent = False
         self._client = client
         self._server = server
 

@@ -1,6 +1,7 @@
 """A store whose calls fail as a network lets them fail: before they took effect, or after, the reply lost.
 
-Wraps any store. What fails is for a plan to say: one call counted from the first (`NthCall`), or a seeded share of all
+Wraps any store. What fails is for a plan to say: one call counted from the first (`NthCall`), one of a
+method (`NthCallOf`), or a seeded share of all
 (`SomeCalls`). Listening, opening and closing never fail.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import ParamSpec, Protocol, TypeVar
@@ -76,6 +78,36 @@ class NthCall(FaultPlan):
             return self._when
 
 
+class NthCallOf(FaultPlan):
+    """The n-th call of one method fails once it is armed; `seen` counts the calls of every method since then."""
+
+    def __init__(self, method: str, n: int, when: When) -> None:
+        self.method = method
+        self.n = n
+        self.seen: Counter[str] = Counter()
+        self.is_armed = False
+        self._when = when
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return f"{self.method}, call {self.n}, failed {self._when.value} it took effect"
+
+    @property
+    def has_failed(self) -> bool:
+        return self.seen[self.method] >= self.n > 0
+
+    def arm(self) -> None:
+        """From now on calls count."""
+        self.is_armed = True
+
+    def next_call(self, method: str) -> When | None:
+        with self._lock:
+            if not self.is_armed:
+                return None
+            self.seen[method] += 1
+            return self._when if method == self.method and self.seen[method] == self.n else None
+
+
 class SomeCalls(FaultPlan):
     """Each call fails with probability `rate`, before or after. `heal` ends it."""
 
@@ -105,6 +137,8 @@ class FaultyStore(Store):
         self.inner = inner
         self.is_durable = inner.is_durable
         self.is_shared = inner.is_shared
+        self.transactions = inner.transactions
+        self.is_embedded = inner.is_embedded
         self.commits_together = inner.commits_together
         self._faults = _Faults(plan)
         self.jobs = _FaultyJobs(inner.jobs, self._faults)

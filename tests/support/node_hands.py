@@ -74,6 +74,10 @@ class NodeHands:
         assert await self.store.jobs.insert([job]) == [True]
         return job.id
 
+    async def insert(self, *jobs: NewJob) -> list[bool]:
+        """Per job: whether this call created it."""
+        return await self.store.jobs.insert(jobs)
+
     async def enqueue_many(self, count: int, *, queue: str = "default") -> list[bytes]:
         """Their ids, in the order in which they will be claimed."""
         jobs = [self.new_job(queue=queue) for _ in range(count)]

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar, Self
 
-from callboard.kernel.clock import ManualClock
+from callboard.kernel.clock import Clock, ManualClock
 from callboard.storage.memory.driver import MemoryStore
 from callboard.storage.ports.store import Store
 from callboard.storage.postgres.driver import PostgresStore
@@ -28,7 +28,7 @@ from tests.support.servers import redis as redis_server
 class Place(ABC):
     """Where one test keeps one store, empty at first."""
 
-    def __init__(self, path: Path, clock: ManualClock) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self.clock = clock
 
@@ -39,7 +39,7 @@ class Place(ABC):
 
     @classmethod
     @asynccontextmanager
-    async def made(cls, path: Path, clock: ManualClock) -> AsyncIterator[Self]:
+    async def made(cls, path: Path, clock: Clock) -> AsyncIterator[Self]:
         """A place for one test, taken away when the last handle was closed."""
         yield cls(path, clock)
 
@@ -49,13 +49,14 @@ class Place(ABC):
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, wall and leases alike. A store that keeps leases by a server's clock dates them back."""
+        assert isinstance(self.clock, ManualClock), "the system's time passes by itself"
         self.clock.advance(seconds)
 
 
 class MemoryPlace(Place):
     """Memory. All handles come from the first one."""
 
-    def __init__(self, path: Path, clock: ManualClock) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__(path, clock)
         self._first = MemoryStore(clock=clock)
 
@@ -76,7 +77,7 @@ class PostgresPlace(Place):
     _free: ClassVar[list[str]] = []
     _made: ClassVar[int] = 0
 
-    def __init__(self, path: Path, clock: ManualClock, schema: str) -> None:
+    def __init__(self, path: Path, clock: Clock, schema: str) -> None:
         super().__init__(path, clock)
         self.schema = schema
         self.url = postgres.url_of(schema)
@@ -87,7 +88,7 @@ class PostgresPlace(Place):
 
     @classmethod
     @asynccontextmanager
-    async def made(cls, path: Path, clock: ManualClock) -> AsyncIterator[Self]:
+    async def made(cls, path: Path, clock: Clock) -> AsyncIterator[Self]:
         if cls._free:
             schema = cls._free.pop()
         else:
@@ -110,7 +111,7 @@ class RedisPlace(Place):
 
     _numbers = itertools.count(1)
 
-    def __init__(self, path: Path, clock: ManualClock) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__(path, clock)
         self.server = redis_server.shared()
         self.namespace = f"test_{os.getpid()}_{next(self._numbers)}"
@@ -121,7 +122,7 @@ class RedisPlace(Place):
 
     @classmethod
     @asynccontextmanager
-    async def made(cls, path: Path, clock: ManualClock) -> AsyncIterator[Self]:
+    async def made(cls, path: Path, clock: Clock) -> AsyncIterator[Self]:
         place = cls(path, clock)
         yield place
         with place.server.client() as client:

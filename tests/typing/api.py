@@ -8,8 +8,13 @@ not needed: so a mistake that one of them would no longer refuse fails the check
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, assert_type
+
+from psycopg import AsyncConnection as AsyncPsycopg
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from callboard import (
     Actor,
@@ -161,6 +166,21 @@ async def actors() -> None:
         assert_type(await tally.ask(Read(), timeout=1), int)
         assert_type(await tally.ask(Add(2)), object)
         assert_type(tally.try_tell(Add(2)), bool)
+
+
+@runtime.job
+async def ends_itself(ctx: Ctx, number: int) -> str:
+    with closing(sqlite3.connect("jobs.db")) as connection:
+        assert_type(await ctx.complete(tx=connection), None)
+        return assert_type(await ctx.complete("done", tx=connection), str)
+
+
+async def transactions(session: AsyncSession, alchemy: AsyncConnection, psycopg: AsyncPsycopg[object]) -> None:
+    """Any kind of connection goes; the types of arguments and results stay."""
+    for tx in (session, alchemy, psycopg, sqlite3.connect("jobs.db")):
+        assert_type(await send.options(tx=tx).enqueue(42, lang="en"), Handle[str])
+        assert_type(await runtime.enqueue_many([send.bind(1)], tx=tx), list[Handle[str]])
+    assert_type(await (await ends_itself.enqueue(1)).result(), str)
 
 
 async def mistakes() -> None:

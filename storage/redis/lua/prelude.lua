@@ -9,7 +9,7 @@ if redis.call('HGET', META, 'store_id') ~= ARGV[1] then
 end
 local TAG, BATCH = ARGV[2], cmsgpack.unpack(ARGV[3])
 
-local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED = 0, 1, 2, 3, 5, 6
+local AVAILABLE, SCHEDULED, RETRYABLE, EXECUTING, FAILED, CANCELLED, LAST = 0, 1, 2, 3, 5, 6, 7
 -- As HEAD in rows.py; queue and name follow. A claim writes bytes 1 to 46, an end 1, 26 and 39 to 46: what both leave
 -- alone is behind, so that a transition joins pieces of the old header instead of taking it all apart.
 local MOVING, MOVED = '>Bi8c16Bi4i8i8', 46
@@ -25,7 +25,7 @@ local function lease_key(boot) return TAG .. 'lease:' .. boot end
 
 -- Whether these bytes are a header.
 local function is_head(raw)
-    return raw and #raw >= FIXED + 2
+    return raw and #raw >= FIXED + 2 and string.byte(raw) <= LAST
         and #raw >= FIXED + 2 + string.byte(raw, FIXED + 1) * 256 + string.byte(raw, FIXED + 2)
 end
 

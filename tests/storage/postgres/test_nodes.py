@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import random
-
 import asyncpg
 
 from callboard.storage.postgres.driver import PostgresStore
-from callboard.storage.postgres.lane import Server
-from callboard.storage.postgres.options import options_of
 from callboard.storage.records import Node
 from tests.support.servers import postgres
-from tests.support.stores import PostgresPlace
 
 SHOWN = 300  # first characters of a statement: enough to tell it, and before the store that it is bound to
 WARM = ("jobs/claim", "jobs/complete")
 
 
-async def backends_at(place: PostgresPlace, name: str) -> int:
+async def backends_at(store: PostgresStore, name: str) -> int:
     """Connections whose latest statement was this one."""
-    text = Server(options_of(place.url), random.Random()).text(name)
+    text = store._server.text(name)
     connection = await asyncpg.connect(postgres.url())
     try:
         return int(
@@ -31,9 +26,9 @@ async def backends_at(place: PostgresPlace, name: str) -> int:
         await connection.close()
 
 
-async def test_registering_plans_what_the_first_job_needs(store: PostgresStore, place: PostgresPlace) -> None:
-    assert [await backends_at(place, name) for name in WARM] == [0, 0]
+async def test_registering_plans_what_the_first_job_needs(store: PostgresStore) -> None:
+    assert [await backends_at(store, name) for name in WARM] == [0, 0]
 
     await store.nodes.register(Node(b"A" * 16, "host", 1, "0", 0, b""))
 
-    assert [await backends_at(place, name) for name in WARM] == [1, 1]
+    assert [await backends_at(store, name) for name in WARM] == [1, 1]

@@ -37,7 +37,6 @@ STATEMENTS = {
     "jobs/insert_new": f"{ID}, '{{default}}', '{{a}}', '{{2}}', '{{1}}', '{{1}}', '{{x}}', 1",
     "leases/rescue": "100, 5, 1, 'a', 'b', 'c'",
     "leases/renew": f"{ID}, '{{1}}', '{{}}', {BOOT}, 1000",
-    "leases/renew_late": f"{ID}, '{{1}}', '{{}}', {BOOT}, 1000",
     "leases/queues_of": ID,
     "queues/list": "",
 }
@@ -103,7 +102,7 @@ async def test_a_claim_goes_down_the_line_and_sorts_nothing(connection: asyncpg.
     assert not [node for node in nodes if node["Node Type"] == "Sort"]
 
 
-@pytest.mark.parametrize("name", ["jobs/finish", "jobs/complete", "jobs/put_back", "leases/renew", "leases/renew_late"])
+@pytest.mark.parametrize("name", ["jobs/finish", "jobs/complete", "jobs/put_back", "leases/renew"])
 async def test_leases_are_found_by_key_and_not_paired_with_an_array(
     connection: asyncpg.Connection[asyncpg.Record], name: str
 ) -> None:

@@ -37,7 +37,7 @@ async def refused(store: RedisStore, kind: type[Exception], by: str) -> str:
     {
         "redis://": "names no host",
         "redis:///0": "names no host",
-        "redis://localhost:port/0": "Port could not be cast",
+        "redis://localhost:port/0": "its port is no number",
         "redis://localhost/jobs": "'jobs' is no number of a database",
         "redis://localhost/0?ns=a": "unknown option 'ns'",
         "redis://localhost/0?namespace=": "namespace '' is no identifier",

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 def runtime_on(server: RedisServer) -> Runtime:
-    return Runtime(f"{server.at.url}?namespace=app", settings=Settings(lease="3s", grace="2s"))
+    return Runtime(f"{server.at.url}?namespace=app", settings=Settings(lease="3s", grace="2s"), migrate=True)
 
 
 async def test_jobs_run_and_give_their_results(server: RedisServer) -> None:

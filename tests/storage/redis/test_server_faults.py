@@ -127,7 +127,7 @@ async def test_a_server_that_turned_replica_is_unavailable_until_it_turns_back(
     claimed = await node.start()
     with server.at.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
-        with pytest.raises(Unavailable, match="read-only"):
+        with pytest.raises(Unavailable, match="is a replica"):
             await node.enqueue()
         with pytest.raises(Unavailable):
             await node.finish(claimed)

@@ -32,6 +32,7 @@ _PREFIX = "callboard-test-postgres-"
 _RUN_AS = "nobody"  # PostgreSQL refuses to run as root
 _READY = b"ready\n"
 _START_S = 20.0
+ASKED_FOR_PASSWORD = "locked"  # the one role that must say one, once a test has made it
 _ASK_FOR_TYPES = "_introspect_types"
 
 
@@ -63,6 +64,15 @@ class PostgresServer:
     def start_again(self) -> None:
         """Start on the data that `kill` left. Returns when the server answers."""
         self._order("start")
+
+    def become_standby(self) -> None:
+        """Start anew on the same data as a standby that takes no writes, until `SELECT pg_promote()`."""
+        self.kill()
+        signal_file = self.folder / "data" / "standby.signal"
+        signal_file.touch()
+        owner = signal_file.parent.stat()
+        os.chown(signal_file, owner.st_uid, owner.st_gid)
+        self.start_again()
 
     def pid(self) -> int:
         """Of the process that all others of the server come from."""
@@ -294,13 +304,15 @@ def _prepare(programs: Path, folder: Path, settings: list[str], log: int) -> Cal
 
     if run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-instructions").wait() != 0:
         raise SystemExit("initdb failed")
+    rules = folder / "data" / "pg_hba.conf"
+    rules.write_text(f"local all {ASKED_FOR_PASSWORD} scram-sha-256\n{rules.read_text()}")  # the first that fits counts
     options = ("listen_addresses=", f"unix_socket_directories={folder}", "shared_buffers=64MB", *settings)
     return lambda: run("postgres", *(part for option in options for part in ("-c", option)))
 
 
 def _answers(folder: Path) -> bool:
     with contextlib.suppress(OSError):
-        return (folder / "data" / "postmaster.pid").read_text().rstrip().endswith("ready")
+        return (folder / "data" / "postmaster.pid").read_text().rstrip().endswith(("ready", "standby"))
     return False
 
 

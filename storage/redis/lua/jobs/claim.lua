@@ -23,15 +23,41 @@ local function end_unreadable(queue, state, id)
     moved(queue, state, FAILED)
 end
 
+-- UTF-8 from a place on. Whole characters give way to a letter, so that their neighbours do not become one.
+local function is_text(raw, from)
+    if not string.find(raw, '[\128-\255]', from) then return true end
+    local rest = string.sub(raw, from)
+    for _, character in ipairs({ '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]',
+        '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+        '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',
+        '\244[\128-\143][\128-\191][\128-\191]' }) do
+        rest = string.gsub(rest, character, 'x')
+    end
+    return not string.find(rest, '[\128-\255]')
+end
+
+-- A header that a node can read: of this queue, with a name that is text. `seen` holds the ends of headers that are
+-- known: most jobs of a batch have one queue and one name.
+local function is_readable(raw, queue, seen)
+    if not is_head(raw) then return false end
+    local tail = string.sub(raw, FIXED + 1)
+    if seen[tail] == nil then
+        local length = string.byte(tail, 1) * 256 + string.byte(tail, 2)
+        seen[tail] = string.sub(tail, 3, 2 + length) == queue and is_text(tail, 3 + length)
+    end
+    return seen[tail]
+end
+
 local function promote(queue, limit)
     local due = due_key(queue)
     local ids = redis.call('ZRANGEBYSCORE', due, '-inf', wall_ms, 'LIMIT', 0, limit)
     if #ids == 0 then return end
-    local heads, written, line = heads_of(ids), {}, {}
+    local written, line, seen = {}, {}, {}
     call('ZREM', due, ids)
-    for _, id in ipairs(ids) do
-        local h = heads[id]
-        if h then
+    for index, raw in ipairs(fields_of(HEAD, ids)) do
+        local id = ids[index]
+        if is_readable(raw, queue, seen) then
+            local h = head_of(raw)
             moved(queue, h.state, AVAILABLE)
             h.state, h.vtime = AVAILABLE, h.run_at
             add_pair(written, id, raw_of(h))
@@ -48,10 +74,10 @@ local function lease(queue, limit)
     -- Not ZPOPMIN, which writes every score out as text for nobody.
     local waiting = redis.call('ZRANGE', ready_key(queue), 0, limit - 1)
     redis.call('ZREMRANGEBYRANK', ready_key(queue), 0, limit - 1)
-    local ids, raws, written, leases, count = {}, {}, {}, {}, 0
+    local ids, raws, written, leases, count, seen = {}, {}, {}, {}, 0, {}
     for index, raw in ipairs(fields_of(HEAD, waiting)) do
         local id = waiting[index]
-        if is_head(raw) then
+        if is_readable(raw, queue, seen) then
             -- Jobs that wait for the first time are alike in these bytes, so most of a batch shares one new beginning.
             local before = string.sub(raw, 2, 30)
             local beginning = begun[before]
