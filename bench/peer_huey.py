@@ -1,4 +1,7 @@
-"""huey on SQLite: enqueue `count` no-op tasks, then drain them with its own consumer; prints jobs per second.
+"""huey on SQLite, run by its own interpreter: see bench/harness/peers.py, which installs it.
+
+    peer_huey.py fill FILE COUNT      enqueue COUNT no-op tasks
+    peer_huey.py drain FILE COUNT 1   do them with its own consumer
 
 One worker process with threads, as its documentation recommends for SQLite; results are stored, fsync on.
 """
@@ -12,8 +15,9 @@ import time
 
 from huey import SqliteHuey
 
-huey = SqliteHuey(filename=sys.argv[1], fsync=True)
-count = int(sys.argv[2])
+verb, file, *numbers = sys.argv[1:]
+huey = SqliteHuey(filename=file, fsync=True)
+count = int(numbers[0])
 done = threading.Event()
 seen = 0
 lock = threading.Lock()
@@ -29,17 +33,22 @@ def noop(number: int, text: str) -> int:
     return number
 
 
-def main() -> None:
+def fill() -> dict[str, float]:
+    began = time.perf_counter()
     for number in range(count):
         noop(number, "x")
+    return {"enqueue one by one": count / (time.perf_counter() - began)}
+
+
+def drain() -> dict[str, float]:
     consumer = huey.create_consumer(workers=4, periodic=False, initial_delay=0.01, max_delay=0.1)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     consumer.start()
     done.wait()
-    seconds = time.perf_counter() - began
+    seconds, used = time.perf_counter() - began, time.process_time() - used
     consumer.stop(graceful=True)
-    print(json.dumps({"jobs_per_second": count / seconds}))
+    return {"jobs_per_second": count / seconds, "client_us": used / count * 1e6}
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(fill() if verb == "fill" else drain()))
