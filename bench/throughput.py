@@ -141,7 +141,7 @@ async def _with_old_snapshot(ground: Postgres, given: argparse.Namespace) -> dic
     print("with an old snapshot held open:", flush=True)
     await _filled(ground, given, "snapshot")
     async with old_snapshot(ground.server_url):
-        drained = await drain(ground, ground.url("snapshot"), 2, given.slots, given.jobs)
+        drained = await drain(ground, ground.url("snapshot"), 1, given.slots, given.jobs)
     await ground.drop("snapshot")
     return drained
 

@@ -97,9 +97,10 @@ def _figures_of(workers: list[Worker]) -> dict[str, Any]:
         values = [worker.figures[name] for worker in workers if name in worker.figures]
         if values:
             found[name] = max(values)
-    claims = [worker.figures["claim_p99_ms"] for worker in workers if "claim_p99_ms" in worker.figures]
-    if claims:
-        found["claim_p99_ms"] = [max(first) for first in zip(*claims, strict=True)]
+    for name in ("claim_p50_ms", "claim_p99_ms"):
+        claims = [worker.figures[name] for worker in workers if name in worker.figures]
+        if claims:
+            found[name] = [max(part) for part in zip(*claims, strict=True)]
     return found
 
 

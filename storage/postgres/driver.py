@@ -55,9 +55,9 @@ class PostgresStore(Store):
         self._server = Server(options_of(url), rng or random.Random())
         self._lanes = Lanes(self._server)
         self.upkeep = Upkeep(self._lanes.upkeep)
-        self.jobs = PostgresJobs(self._lanes, self.upkeep, clock)
+        self.jobs = self._jobs = PostgresJobs(self._lanes, self.upkeep, clock)
         self.queues = PostgresQueues(self._lanes)
-        self.nodes = PostgresNodes(self._lanes, clock, self.jobs.warm)
+        self.nodes = PostgresNodes(self._lanes, clock, self._jobs.warm)
         self.wakeups = PostgresWakeups(self._lanes.hints)
         self.transactions = PostgresTransactions(self._server, clock)
 
@@ -71,6 +71,7 @@ class PostgresStore(Store):
 
     async def close(self) -> None:
         await self.wakeups.close()
+        await self._jobs.close()
         await self.upkeep.close()
         await self._lanes.close()
 

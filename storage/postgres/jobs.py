@@ -39,7 +39,7 @@ class PostgresJobs(JobStore):
         self._lanes = lanes
         self._upkeep = upkeep
         self._inserts = Inserts(lanes.work, clock)
-        self._claims = Claims(lanes.claims, clock)
+        self._claims = Claims(lanes.claims, lanes.upkeep, clock)
         self._claimed = Portion()
         self._rescued = Portion()
         self._ends = Ends(lanes.ends, clock)
@@ -49,6 +49,10 @@ class PostgresJobs(JobStore):
         """Connect for claims and ends, and have their statements planned: some 20 ms each, which the first jobs of a
         node would pay between what they did and the commit of their end."""
         await asyncio.gather(self._claims.warm(boot_id), self._ends.finish([], boot_id))
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._claims.close()
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
         if not jobs:

@@ -15,7 +15,7 @@ class Lanes:
         self.ends = Lane(server)
         self.reads = Lane(server)
         self.hints = Lane(server)  # NOTIFY, which may wait for the commits of others
-        self.upkeep = Lane(server)  # VACUUM, under load
+        self.upkeep = Lane(server)  # VACUUM and looks along the line, under load
 
     async def close(self) -> None:
         """Let what is under way end, then disconnect."""

@@ -12,7 +12,10 @@ from ...kernel.clock import SystemClock
 from ..errors import StorageError
 from .lane import Connection, Lane
 
-_EVERY_S = 1.0
+_EVERY_S = (1.0, 10.0)  # at least, at most
+_WORKING = (
+    0.05  # of the time, at most, goes into it: where an old snapshot is held open, it takes long and clears little
+)
 _VACUUM_S = 600.0  # a table that was left alone for long takes its time
 _MOVED = 2_000  # jobs moved since the last time, below which nothing needs to be done
 
@@ -24,7 +27,7 @@ class Upkeep:
         self._lane = lane
         self._clock = SystemClock()
         self._moved = 0
-        self._last_at = self._clock.monotonic()
+        self._next_at = self._clock.monotonic() + _EVERY_S[0]
         self._running: asyncio.Task[None] | None = None
 
     def note(self, jobs: int) -> None:
@@ -32,7 +35,7 @@ class Upkeep:
         self._moved += jobs
         if self._moved < _MOVED or self._running is not None:
             return
-        if self._clock.monotonic() - self._last_at < _EVERY_S:
+        if self._clock.monotonic() < self._next_at:
             return
         self._running = asyncio.get_running_loop().create_task(self._once(), name="callboard-postgres-upkeep")
 
@@ -55,6 +58,7 @@ class Upkeep:
             await asyncio.wait([self._running])
 
     async def _once(self) -> None:
+        began = self._clock.monotonic()
         try:
             await self.fold()
             await self.vacuum()
@@ -62,5 +66,6 @@ class Upkeep:
             pass  # whoever works meets the same error, and can say so better
         finally:
             self._moved = 0
-            self._last_at = self._clock.monotonic()
+            now = self._clock.monotonic()
+            self._next_at = now + min(max(_EVERY_S[0], (now - began) / _WORKING), _EVERY_S[1])
             self._running = None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
+from callboard.storage.postgres import lines
 from callboard.storage.postgres.driver import PostgresStore
+from callboard.storage.postgres.jobs import PostgresJobs
+from callboard.storage.postgres.lines import look_in
 from tests.support.node_hands import NodeHands
 from tests.support.servers import postgres
 from tests.support.stores import PostgresPlace
@@ -22,6 +26,22 @@ async def test_a_straggler_behind_the_start_is_found_when_a_batch_comes_back_sho
 
     assert len(got) == 401
     assert set(got) == ids | {straggler}
+
+
+async def test_a_straggler_behind_the_start_is_found_in_a_line_that_is_long(
+    node: NodeHands, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "_LOOK_S", (0.0, 0.0))
+    await node.enqueue_many(1000)
+    for _ in range(2):
+        await node.claim(100)
+
+    straggler = await node.enqueue(run_in_s=-60)
+    await node.claim(100)
+    assert isinstance(store.jobs, PostgresJobs)
+    await store.jobs.close()  # waits for the look that this claim began
+
+    assert (await node.claim(100))[0].id == straggler
 
 
 async def test_jobs_that_become_due_behind_the_start_go_first(node: NodeHands, place: PostgresPlace) -> None:
@@ -60,3 +80,9 @@ async def test_an_old_snapshot_keeps_no_job_from_being_claimed(
     await forgotten.close()
 
     assert sorted(got) == ids
+
+
+def test_looks_behind_claims_are_rarer_where_they_take_long() -> None:
+    assert look_in(0.002) == 1.0
+    assert look_in(0.1) == 5.0
+    assert look_in(3.0) == 10.0  # a job whose insert was committed late waits no longer than that

@@ -20,6 +20,7 @@ ID, BOOT = "'{00000000000000000000000000000001}'", "'000000000000000000000000000
 ERRORS = "'{x}', '{x}', '{x}'"
 STATEMENTS = {
     "jobs/claim": f"'{{default}}', '{{100}}', '{{0}}', '{{0}}', '{{0}}', '{{0}}', false, 1, {BOOT}, 1000",
+    "jobs/behind": "'default', 100, 100, 100, 100",
     "jobs/promote": "'default', 1, 100",
     "jobs/finish": f"{ID}, '{{1}}', '{{4}}', '{{default}}', '{{}}', '{{}}', '{{1}}', {ERRORS}, {BOOT}, 1",
     "jobs/complete": f"{ID}, '{{1}}', '{{}}', 'default', {BOOT}, 1",
