@@ -20,8 +20,8 @@ check: setup ## Lint, formatting and types (ruff, mypy, pyright); a warning is a
 	$(PY) -m mypy .typing/callboard $(wildcard tests examples bench)
 	$(PY) -m pyright --pythonpath $(PY) --warnings
 
-test: setup ## All tests, then those marked `wheel` against the built wheel; ARGS="-k claim" goes to pytest
-	$(PY) -m pytest tests $(ARGS)
+test: setup ## All tests, in two processes, then those marked `wheel` against the built wheel; ARGS="-k claim" goes to pytest
+	$(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
 	@.ci/wheel
 
 wheel-test: setup ## Only the tests marked `wheel`, against the built wheel in an environment of its own
