@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -120,10 +121,10 @@ class Ctx(ContextMarker):
         self._node.in_flight.note_progress(self._job.id, encode([progress, told]))
 
     @overload
-    async def complete(self, *, tx: object) -> None: ...
+    def complete(self, *, tx: object) -> Coroutine[Any, Any, None]: ...
     @overload
-    async def complete(self, result: T, *, tx: object) -> T: ...
-    async def complete(self, result: object = None, *, tx: object) -> object:
+    def complete(self, result: T, *, tx: object) -> Coroutine[Any, Any, T]: ...
+    def complete(self, result: object = None, *, tx: object) -> Coroutine[Any, Any, object]:
         """Write the job's end, completed with `result`, in a transaction of the handler's own: effects exactly once.
 
         `tx` is a connection with an open transaction on the store's database, as in `Job.options`. The job has ended
@@ -135,9 +136,12 @@ class Ctx(ContextMarker):
         for what is no such transaction, a store without any, a second call, or a handler that runs in a thread, and
         `ResultTooLarge` or `ResultNotStorable`.
         """
-        attempt, job = self._attempt, self._job
-        if attempt.is_in_thread:
+        if self._attempt.is_in_thread:  # at once: a thread has nothing to await it with, and would not hear of it
             raise InvalidTransaction("ctx.complete: expected an async handler; one in a thread ends by returning")
+        return self._complete(result, tx)
+
+    async def _complete(self, result: object, tx: object) -> object:
+        attempt, job = self._attempt, self._job
         if attempt.is_completing:
             raise InvalidTransaction("ctx.complete: expected one call in an attempt, found a second")
         transactions = self._node.transactions_of("ctx.complete")

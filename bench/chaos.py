@@ -40,6 +40,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
+from typing import NoReturn
 
 from callboard import JobState, Registry, Runtime
 from callboard.kernel.codec import decode
@@ -89,9 +90,10 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         began = time.monotonic()
         with ProcPool(folder, **env) as pool:
             storm = Storm(pool, [str(records), str(options.slots), str(options.job_ms)], options.nodes)
-            troubles.begin(storm)
             if options.has_more:
                 await rage_while_producing(producer, troubles, storm, registry, options)
+            else:
+                troubles.begin(storm)
             await calm(storm, troubles, direct, options)
             wall_s = time.monotonic() - began
             silent = await roll_call(storm, producer, direct, records, options)
@@ -139,6 +141,7 @@ async def rage_while_producing(
     runtime.include(registry)
     spread_s = options.restarts * options.restart_every if "restart" in options.faults else SPREAD_S
     async with runtime:
+        troubles.begin(storm)
         producing = asyncio.create_task(producer.over(runtime, options.jobs, spread_s))
         while not producing.done() or troubles.are_due:
             look(storm, troubles)
@@ -221,23 +224,38 @@ def summary(
     }
 
 
+def at_least_one(text: str) -> int:
+    """A count; argparse names the option before the complaint."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
+    return int(text)
+
+
+def refuse(why: str) -> NoReturn:
+    """One line, exit code 2."""
+    print(f"chaos.py: {why}", file=sys.stderr)
+    raise SystemExit(2)
+
+
 def read_options() -> argparse.Namespace:
     """The command line; exits with 2 and one line for what cannot be done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--store", choices=sorted(PLACES), default="sqlite")
     parser.add_argument("--faults", default="kill", help="any of " + ",".join(FAULTS))
     parser.add_argument("--tx", action="store_true", help="the effect is committed with the job's end: none twice")
-    parser.add_argument("--jobs", type=int, default=None, help=f"[{JOBS}; {JOBS_WITH_FAULTS} with more than kill]")
-    parser.add_argument("--job-ms", type=int, default=50)
-    parser.add_argument("--nodes", type=int, default=4)
-    parser.add_argument("--slots", type=int, default=10)
+    parser.add_argument(
+        "--jobs", type=at_least_one, default=None, help=f"[{JOBS}; {JOBS_WITH_FAULTS} with more than kill]"
+    )
+    parser.add_argument("--job-ms", type=at_least_one, default=50)
+    parser.add_argument("--nodes", type=at_least_one, default=4)
+    parser.add_argument("--slots", type=at_least_one, default=10)
     parser.add_argument("--lease", type=float, default=2.0, help="seconds")
     parser.add_argument("--kill-every", type=float, default=0.3, help="seconds")
     parser.add_argument("--within", type=float, default=None, help="seconds that it may take [by store]")
     parser.add_argument("--dups-per-kill", type=float, default=None, help="effects that may happen twice [by store]")
     parser.add_argument("--cut-every", type=float, default=2.0, help="seconds")
     parser.add_argument("--drop-rate", type=float, default=0.01, help="of the server's replies")
-    parser.add_argument("--restarts", type=int, default=20, help="of the server")
+    parser.add_argument("--restarts", type=at_least_one, default=20, help="of the server")
     parser.add_argument("--restart-every", type=float, default=3.0, help="seconds")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--records", type=Path, default=None, help="where to keep what the handlers recorded")
@@ -245,17 +263,17 @@ def read_options() -> argparse.Namespace:
     options = parser.parse_args()
     options.faults = [name.strip() for name in options.faults.split(",")]
     if unknown := [name for name in options.faults if name not in FAULTS]:
-        parser.error(f"--faults: expected some of {','.join(FAULTS)}, found {unknown[0]!r}")
+        refuse(f"--faults: expected some of {','.join(FAULTS)}, found {unknown[0]!r}")
     if impossible := [name for name in options.faults if name not in PLACES[options.store].faults]:
         possible = ",".join(name for name in FAULTS if name in PLACES[options.store].faults)
-        parser.error(f"--faults {impossible[0]}: {options.store} has no server; expected some of {possible}")
+        refuse(f"--faults {impossible[0]}: {options.store} has no server; expected some of {possible}")
     options.has_more = options.faults != ["kill"]
     if options.jobs is None:
         options.jobs = JOBS_WITH_FAULTS if options.has_more else JOBS
     if options.within is None:
         options.within = WITHIN_WITH_FAULTS_S if options.has_more else WITHIN_S[options.store]
     if options.tx and options.store == "redis":
-        parser.error("--tx: redis has no transactions that an effect could be part of; expected sqlite or postgres")
+        refuse("--tx: redis has no transactions that an effect could be part of; expected sqlite or postgres")
     if options.tx:
         options.dups_per_kill = 0.0
     if options.dups_per_kill is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import imports, packaging, pages, words
+from tests.support.house import imports, packaging, pages, waiting, words
 
 ROOT = Path(__file__).parent.parent
 Rule = Callable[[Path], list[str]]
@@ -34,6 +34,8 @@ RULES: list[Rule] = [
     words.time_and_chance_are_handed_in,
     words.exceptions_are_needed,
     words.public_names_are_few_and_sorted,
+    waiting.no_test_sleeps_to_wait,
+    waiting.who_may_sleep_does,
     pages.architecture_fits_the_tree,
 ]
 
@@ -71,7 +73,10 @@ GOOD = {
     "runtime/tree.py": "from ..storage.memory.jobs import Job\nclass Tree: ...\n",
     "runtime/environment.py": "import os\nentropy = os.urandom\n",
     "tests/typing/api.py": "",
-    "tests/kernel/test_actor.py": "",
+    "tests/kernel/test_actor.py": "import asyncio\nasync def test_a():\n    await asyncio.sleep(0)\n"
+    "    @runtime.job(name='slow')\n    async def slow(): await asyncio.sleep(5)\n"
+    "    async def work(ctx): await ctx.sleep(5)\n    await asyncio.Event().wait()\n    assert ready.wait(10)\n",
+    "tests/support/eventually.py": "import anyio\nasync def eventually(): await anyio.sleep(0.01)\n",
     "docs/architecture.md": "### `kernel/`\n`clock.py`, `actor.py`\n### storage/\n`{job,actor}.py` `<store>/jobs.py`\n"
     "`storage/sqlite/{driver.py,sql/jobs/claim.sql}`\n### actors/\n`worker.py` `execution.py`\n"
     "## `runtime/`\n`runtime/tree.py`, `environment.py`",
@@ -212,6 +217,26 @@ BAD: list[tuple[Rule, str, str, str]] = [
     (words.public_names_are_few_and_sorted, "__init__.py", f"__all__ = {[f'n{i}' for i in range(10, 51)]}", "41 names"),
     (words.public_names_are_few_and_sorted, "__init__.py", "from .kernel.clock import now", "has no __all__"),
     (words.public_names_are_few_and_sorted, "__init__.py", "from .a import b\n__all__ = []", "leaves it out"),
+    *(
+        (waiting.no_test_sleeps_to_wait, "tests/kernel/a.py", text, "tests/kernel/a.py:2 sleeps in test_a")
+        for text in (
+            "from asyncio import sleep as pause\nasync def test_a(): await pause(0.1)",
+            "import time\ndef test_a(): time.sleep(1)",
+            "import anyio\ndef test_a(): anyio.sleep_until(anyio.current_time() + 1)",
+            "import threading\ndef test_a(): threading.Event().wait(0.5)",
+            "import asyncio\nasync def test_a(): await asyncio.wait_for(asyncio.Event().wait(), 0.5)",
+            "import anyio\nasync def test_a(): await clock.sleep(5)",
+            "import select\ndef test_a(): select.select([], [], [], 0.5)",
+            "import subprocess\ndef test_a(): subprocess.run(['python', '-c', 'import time; time.sleep(3)'])",
+        )
+    ),
+    (
+        waiting.no_test_sleeps_to_wait,
+        "tests/kernel/a.py",
+        "import anyio\nwith anyio.move_on_after(1):\n    anyio.sleep_forever()",
+        "tests/kernel/a.py:3 sleeps in the module",
+    ),
+    (waiting.who_may_sleep_does, "tests/support/eventually.py", "", "eventually.py no longer sleeps"),
     (pages.architecture_fits_the_tree, "kernel/a.py", "", "docs/architecture.md does not name kernel/a.py"),
     (
         pages.architecture_fits_the_tree,

@@ -18,6 +18,7 @@ from harness.records import EffectLog
 from harness.tx_jobs import Effects
 
 QUEUE = "storm"
+WAIT = "30s"  # for a server that is away when the process starts
 LATE = ErrorRecord("late", "written by an attempt that had lost its lease", "")
 
 
@@ -91,7 +92,7 @@ def main() -> None:
     records, slots, job_ms = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     runtime = Runtime()
     runtime.include(jobs(records, job_ms))
-    runtime.run({QUEUE: slots}, ready_file=os.environ[READY_FILE])
+    runtime.run({QUEUE: slots}, ready_file=os.environ[READY_FILE], wait=WAIT)
 
 
 if __name__ == "__main__":

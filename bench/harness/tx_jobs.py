@@ -1,4 +1,7 @@
-"""A storm's handler whose effect is a row in the store's own database, written in the transaction that ends the job."""
+"""A storm's handler whose effect is a row in the store's own database, written in the transaction that ends the job.
+
+The drivers are imported when first used: each node of a storm pays for what it imports at every kill.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from threading import Thread
 from typing import Any
-
-import aiosqlite
-import asyncpg
 
 from callboard import Ctx
 from harness.records import Record
@@ -30,6 +30,8 @@ async def make_table(url: str) -> None:
             connection.execute(statement)
             connection.commit()
     else:
+        import asyncpg
+
         server = await asyncpg.connect(url)
         await server.execute(statement)
         await server.close()
@@ -43,6 +45,8 @@ async def effects(url: str) -> list[Record]:
         with closing(sqlite3.connect(_path(url))) as connection:
             rows = connection.execute(query).fetchall()
     else:
+        import asyncpg
+
         server = await asyncpg.connect(url)
         rows = list(await server.fetch(query))
         await server.close()
@@ -71,6 +75,8 @@ class Effects:
         if self._url.startswith("sqlite"):
             async with self._turn:  # one connection has one transaction at a time
                 if self._pool is None:
+                    import aiosqlite
+
                     connecting = aiosqlite.connect(_path(self._url), timeout=30, isolation_level=None)
                     thread = getattr(connecting, "_thread", connecting)
                     if isinstance(thread, Thread):
@@ -87,7 +93,9 @@ class Effects:
             return
         async with self._turn:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=4)
+                import asyncpg
+
+                self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=2)
         async with self._pool.acquire() as connection, connection.transaction():
             yield connection
 

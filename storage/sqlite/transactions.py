@@ -100,8 +100,19 @@ class SqliteTransactions(TransactionStore):
             is_careful=True,
             known_queues=set(),
         )
-        answer = verb(transaction)
-        transaction.settle()
+        if not connection.in_transaction:
+            cursor.execute(f"BEGIN {connection.isolation_level or ''}")  # as the connection itself would do
+        # A part of it must not stay in the caller's transaction, should he go on after an error.
+        cursor.execute("SAVEPOINT callboard")
+        try:
+            answer = verb(transaction)
+            transaction.settle()
+        except BaseException:
+            if connection.in_transaction:  # some errors, a full disk among them, have ended it already
+                cursor.execute("ROLLBACK TO callboard")
+                cursor.execute("RELEASE callboard")
+            raise
+        cursor.execute("RELEASE callboard")
         return answer
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:

@@ -185,6 +185,8 @@ class FaultProxy:
             await self._open[way].wait()
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
+            if pair.is_lost:
+                break
             if way == "c2s":
                 pair.awaits_reply = True
                 self.sent += len(data)
@@ -231,6 +233,7 @@ class _Pair:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.awaits_reply = False
+        self.is_lost = False
         self.is_silent = False
         self._client = client
         self._server = server
@@ -242,6 +245,7 @@ class _Pair:
 
     def lose(self) -> None:
         """Reset the client's side; what went to the server arrives there before the end does."""
+        self.is_lost = True
         _reset(self._client)
         with contextlib.suppress(OSError, RuntimeError):
             self._server.write_eof()

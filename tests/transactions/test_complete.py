@@ -49,12 +49,14 @@ async def test_end_and_effect_are_one(runtime: Runtime, connect: Connect) -> Non
         answers = [await handle.result(timeout=WAIT_S) for handle in handles]
         counts = await runtime.counts()
         parts = runtime.node.parts
-        refused, held = parts.in_flight.refused_writes, len(parts.in_flight)
+        # Who waits sees the commit before the worker does, which asks the store once the handler is over.
+        await eventually(lambda: len(parts.in_flight) == 0)
+        refused = parts.in_flight.refused_writes
 
     assert answers == [f"paid {amount}" for amount in range(5)]
     assert await effects(connect) == [0, 1, 2, 3, 4]
     assert (counts["completed"], sum(counts.values())) == (5, 5)
-    assert (refused, held) == (0, 0)
+    assert refused == 0
 
 
 @pytest.mark.parametrize("kind", FEW, indirect=True)
@@ -163,19 +165,29 @@ async def expire_all(opened: Opened, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["postgres-asyncpg"], indirect=True)
-async def test_a_postgres_transaction_longer_than_the_lease_harms_nobody(runtime: Runtime, connect: Connect) -> None:
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_a_postgres_transaction_longer_than_the_lease_harms_nobody(
+    runtime: Runtime, connect: Connect, end: str
+) -> None:
     """The row of the job is locked all the while: the heartbeat passes it by, and so does the rescuer."""
     completing = asyncio.Event()
     longer_than_a_lease_s = 2.6
+    is_first = True
 
-    @runtime.job(retry=Retry(max_attempts=1))
+    @runtime.job(retry=AGAIN)
     async def pay(ctx: Ctx) -> str:
+        nonlocal is_first
         async with connect() as opened:
             await opened.begin()
             await opened.add(1)
             answer = await ctx.complete("paid", tx=opened.tx)
             completing.set()
-            await asyncio.sleep(longer_than_a_lease_s)
+            if is_first:
+                is_first = False
+                await asyncio.sleep(longer_than_a_lease_s)
+                if end == "rollback":
+                    await opened.roll_back()
+                    return answer
             await opened.commit()
         return answer
 
@@ -193,8 +205,9 @@ async def test_a_postgres_transaction_longer_than_the_lease_harms_nobody(runtime
         lost = runtime.node.parts.in_flight.lost_leases
 
     assert answers == ["paid"] + ["undisturbed"] * 5
-    assert [(row.attempt, row.crashes) for row in rows] == [(1, 0)] * 6
-    assert lost == 0
+    assert [(row.attempt, row.crashes) for row in rows[1:]] == [(1, 0)] * 5
+    if end == "commit":  # else the lease was over at the rollback: renewed in time, or rescued
+        assert (rows[0].attempt, rows[0].crashes, lost) == (1, 0, 0)
     assert await effects(connect) == [1]
 
 
@@ -212,7 +225,7 @@ async def test_a_second_call_and_a_thread_are_refused(runtime: Runtime, connect:
 
     @runtime.job(retry=Retry(max_attempts=1))
     def threaded(ctx: Ctx) -> None:
-        asyncio.run(ctx.complete(1, tx=object()))
+        _ = ctx.complete(1, tx=object())  # not awaited, since a thread cannot
 
     @runtime.job(retry=Retry(max_attempts=1))
     async def wrong(ctx: Ctx) -> str:

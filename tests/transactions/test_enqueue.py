@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 
 import pytest
 
@@ -172,3 +173,26 @@ async def test_a_connection_that_commits_each_statement_is_refused(
         counts = await runtime.counts()
 
     assert sum(counts.values()) == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite3", "aiosqlite"], indirect=True)
+async def test_a_batch_that_fails_in_the_middle_leaves_nothing_of_it(runtime: Runtime, connect: Connect) -> None:
+    """Also when the caller commits what else he wrote."""
+
+    @runtime.job
+    async def note(number: int) -> None: ...
+
+    async with runtime, connect() as opened:
+        await opened.begin()
+        await opened.execute(
+            "CREATE TEMP TRIGGER no_third BEFORE INSERT ON main.jobs WHEN (SELECT count(*) FROM jobs) >= 2"
+            " BEGIN SELECT RAISE(FAIL, 'the disk is gone'); END"
+        )
+        await opened.add(1)
+        with pytest.raises(sqlite3.Error, match="the disk is gone"):
+            await runtime.enqueue_many([note.bind(number) for number in range(5)], tx=opened.tx)
+        await opened.commit()
+        [[stored]] = await opened.execute("SELECT count(*) FROM main.jobs")
+        effects = await opened.effects()
+
+    assert (stored, effects) == (0, [1])

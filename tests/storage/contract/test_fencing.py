@@ -9,9 +9,10 @@ import pytest
 from callboard.storage.job import Claimed, JobState
 from callboard.storage.ports.store import Store
 from callboard.storage.records import Finish, HandBack, Retry, Snooze
-from tests.support.node_hands import OOPS, NodeHands
+from tests.support.node_hands import ALL, OOPS, NodeHands
 from tests.support.stores import Place
 
+STALE = 1000
 Loss = Callable[[NodeHands, NodeHands, Place, Claimed], Awaitable[None]]
 
 
@@ -127,40 +128,45 @@ async def test_a_zombie_writes_nothing(node: NodeHands, other_node: NodeHands, p
     assert await node.observe() == before
 
 
-async def test_a_thousand_stale_writes_are_refused_each(
+async def test_a_thousand_stale_writes_of_every_verb_are_refused_each(
     store: Store, node: NodeHands, other_node: NodeHands, place: Place
 ) -> None:
-    await node.enqueue_many(100)
-    stale = await node.claim(100)
+    """F05: a thousand jobs lost by one node and run by another; the first, and each that names a wrong half of the
+    fence, tries every way to write. Renewals and progress are refused as lost.
+    """
+    await node.enqueue_many(STALE)
+    stale = await node.claim(STALE)
     await place.pass_time(40)
-    assert len(await node.rescue()) == 100
-    fresh = await other_node.claim(100)
-    before = await node.observe()
+    assert len(await node.rescue()) == STALE
+    fresh = await other_node.claim(STALE)
+    before = await seen(store, fresh)
     due = place.clock.wall_ms() + 1
+    jobs = store.jobs
 
-    refused = 0
     for boot_id, claims in ((node.boot_id, stale), (node.boot_id, fresh), (other_node.boot_id, stale)):
-        answers = [
-            *await store.jobs.finish(
-                [Finish(one.id, one.claim_token, one.queue, JobState.COMPLETED, 1, b"zombie") for one in claims],
-                boot_id=boot_id,
-            ),
-            *await store.jobs.retry(
-                [Retry(one.id, one.claim_token, one.queue, 1, due, OOPS) for one in claims], boot_id=boot_id
-            ),
-            *await store.jobs.snooze(
-                [Snooze(one.id, one.claim_token, one.queue, due) for one in claims], boot_id=boot_id
-            ),
-            *await store.jobs.hand_back(
-                [HandBack(one.id, one.claim_token, one.queue) for one in claims], boot_id=boot_id
-            ),
-        ]
-        assert not any(answers)
-        refused += len(answers)
+        ends = [Finish(one.id, one.claim_token, one.queue, JobState.COMPLETED, 1, b"zombie") for one in claims]
+        retries = [Retry(one.id, one.claim_token, one.queue, 1, due, OOPS) for one in claims]
+        snoozes = [Snooze(one.id, one.claim_token, one.queue, due) for one in claims]
+        hand_backs = [HandBack(one.id, one.claim_token, one.queue) for one in claims]
+        answers = {
+            "finish": await jobs.finish(ends, boot_id=boot_id),
+            "retry": await jobs.retry(retries, boot_id=boot_id),
+            "snooze": await jobs.snooze(snoozes, boot_id=boot_id),
+            "hand back": await jobs.hand_back(hand_backs, boot_id=boot_id),
+        }
+        assert {verb: given.count(False) for verb, given in answers.items()} == dict.fromkeys(answers, STALE)
+    beat = await node.beat(*stale, progress=b"zombie")
 
-    assert refused == 1_200
-    assert await node.observe() == before
-    assert all([await other_node.finish(claimed) for claimed in fresh])
+    assert sorted(beat.lost) == [claimed.id for claimed in stale]
+    assert await seen(store, fresh) == before
+    ends = [Finish(one.id, one.claim_token, one.queue, JobState.COMPLETED, 1, b"live") for one in fresh]
+    assert all(await jobs.finish(ends, boot_id=other_node.boot_id))
+
+
+async def seen(store: Store, claims: list[Claimed]) -> object:
+    """Every job, what failed in some of them, every counter."""
+    some = [await store.jobs.failures(claimed.id) for claimed in claims[::50]]
+    return await store.jobs.select(ALL, limit=2 * STALE), some, await store.queues.list()
 
 
 async def test_the_token_only_grows_whatever_happens(node: NodeHands, place: Place) -> None:

@@ -27,6 +27,7 @@ from callboard.storage.records import Beat, HandBack, Wakeup
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true
+from tests.support.rhythm import every
 from tests.support.servers import postgres
 from tests.support.servers.postgres import PostgresServer
 
@@ -113,14 +114,8 @@ async def test_f22_connections_cut_again_and_again_lose_and_double_nothing(
             [was_created] = await until_answered(partial(node.insert, job))
             created += was_created
 
-    async def cut() -> None:
-        while True:
-            await asyncio.sleep(0.1)
-            proxy.cut()
-
-    cutting = asyncio.create_task(cut())
-    await asyncio.gather(*(enqueue() for _ in range(20)))
-    cutting.cancel()
+    with every(0.1, proxy.cut):
+        await asyncio.gather(*(enqueue() for _ in range(20)))
 
     assert proxy.passed > 10
     assert created <= 2000  # where the reply was cut off, the repeat finds its own job there

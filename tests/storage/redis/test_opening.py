@@ -93,6 +93,7 @@ async def test_a_wrong_password_is_named_without_showing_it(server: RedisServer)
 
 
 async def test_an_eviction_policy_that_drops_jobs_is_refused(server: RedisServer) -> None:
+    """F35 at start."""
     with server.at.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
 
@@ -102,6 +103,7 @@ async def test_an_eviction_policy_that_drops_jobs_is_refused(server: RedisServer
 
 
 async def test_a_policy_that_changes_later_is_told_by_examine(server: RedisServer, store: RedisStore) -> None:
+    """F35 by `callboard doctor`; a node tells of it too, see tests/faults."""
     with server.at.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
 
@@ -111,6 +113,7 @@ async def test_a_policy_that_changes_later_is_told_by_examine(server: RedisServe
 
 
 async def test_a_replica_is_unavailable(server: RedisServer) -> None:
+    """F29 at start."""
     with server.at.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
 
@@ -180,6 +183,7 @@ async def test_namespaces_share_a_server_and_nothing_else(server: RedisServer, s
 async def test_examine_tells_what_a_restart_would_lose(
     server: RedisServer, store: RedisStore, persistence: tuple[str, str, str]
 ) -> None:
+    """F36"""
     name, value, level = persistence
     with server.at.client() as client:
         client.config_set(name, value)

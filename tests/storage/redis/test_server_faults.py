@@ -40,6 +40,7 @@ async def until_there(store: RedisStore) -> None:
 
 
 async def test_jobs_outlive_a_server_that_was_killed(server: RedisServer, store: RedisStore, node: NodeHands) -> None:
+    """F20 for a handle; with nodes in tests/faults."""
     ids = await node.enqueue_many(100)
     held = await node.claim(10)
 
@@ -54,9 +55,40 @@ async def test_jobs_outlive_a_server_that_was_killed(server: RedisServer, store:
     await assert_counters_are_true(store)
 
 
+async def test_a_server_that_loads_its_data_is_waited_for(
+    server: RedisServer, store: RedisStore, node: NodeHands
+) -> None:
+    """F20: it answers LOADING meanwhile; and the time since its start is told with each renewal."""
+    await node.enqueue()
+    with server.at.client() as client:
+        client.execute_command("DEBUG", "POPULATE", "120000")
+        client.config_set("aof-use-rdb-preamble", "no")  # a command for each key takes its time
+        client.bgrewriteaof()
+        await eventually(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+    server.stop()
+    starting = asyncio.create_task(asyncio.to_thread(server.start))
+
+    errors: set[str] = set()
+    while not starting.done():
+        try:
+            await node.claim()
+        except Unavailable as error:
+            errors.add(str(error))
+    await starting
+
+    assert any("loading" in error for error in errors), errors
+    beating = store.heartbeats()
+    await beating.open()
+    reply = await beating.heartbeat([], boot_id=node.boot_id, lease_ms=30_000, report=b"")
+    await beating.close()
+    assert reply.up_ms is not None
+    assert reply.up_ms < 30_000
+
+
 async def test_scripts_that_the_server_forgot_are_given_again(
     server: RedisServer, store: RedisStore, node: NodeHands
 ) -> None:
+    """F34 for each call; under load in test_lost_replies.py."""
     with server.at.client() as client:
         for _ in range(20):
             client.script_flush()
@@ -68,6 +100,7 @@ async def test_scripts_that_the_server_forgot_are_given_again(
 async def test_a_store_that_was_emptied_takes_nothing_from_before(
     server: RedisServer, store: RedisStore, node: NodeHands
 ) -> None:
+    """F33: no token from before is accepted; nodes in tests/faults."""
     zombie = await node.start()
     with server.at.client() as client:
         client.flushall()
@@ -93,6 +126,7 @@ async def test_a_store_that_was_emptied_takes_nothing_from_before(
 async def test_a_full_server_refuses_new_jobs_and_takes_the_ends(
     server: RedisServer, store: RedisStore, node: NodeHands
 ) -> None:
+    """F30 for every verb; with a node in tests/faults."""
     ids = await node.enqueue_many(50)
     held = await node.claim(10)
     with server.at.client() as client:
@@ -124,6 +158,7 @@ async def test_a_full_server_refuses_new_jobs_and_takes_the_ends(
 async def test_a_server_that_turned_replica_is_unavailable_until_it_turns_back(
     server: RedisServer, store: RedisStore, node: NodeHands
 ) -> None:
+    """F29 for a handle."""
     claimed = await node.start()
     with server.at.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
@@ -137,6 +172,7 @@ async def test_a_server_that_turned_replica_is_unavailable_until_it_turns_back(
 
 
 async def test_a_busy_server_is_unavailable(server: RedisServer, store: RedisStore, node: NodeHands) -> None:
+    """F28 for a handle."""
     with server.at.client() as client, server.at.client() as other:
         client.config_set("lua-time-limit", 1)
         endless = asyncio.get_running_loop().run_in_executor(None, run_until_killed, other)
@@ -164,6 +200,7 @@ def is_busy(client: redis.Redis) -> bool:
 
 
 async def test_a_silent_server_is_given_up(server: RedisServer) -> None:
+    """F24: no answer within the time-out."""
     store = handle(server, timeout_s=0.2)
     await store.open()
     assert server.process is not None
@@ -180,6 +217,7 @@ async def test_a_silent_server_is_given_up(server: RedisServer) -> None:
 
 
 async def test_no_connection_left_on_the_server_is_unavailable(server: RedisServer) -> None:
+    """F26 for a handle that opens."""
     with server.at.client() as client, server.at.client() as other:
         client.config_set("maxclients", 2)
         client.ping()
@@ -192,6 +230,7 @@ async def test_no_connection_left_on_the_server_is_unavailable(server: RedisServ
 async def test_a_batch_that_was_cut_on_its_way_is_kept_whole_or_not_at_all(
     server: RedisServer, store: RedisStore, node: NodeHands
 ) -> None:
+    """F44 by raw bytes, with no client between."""
     chance = random.Random(44)
     keys = Keys("jobs")
     script = Script("lua/jobs/insert.lua")
@@ -275,6 +314,7 @@ async def test_a_batch_beyond_what_lua_takes_at_once_is_whole(store: RedisStore,
 
 
 async def test_a_subscription_that_was_killed_is_made_anew(server: RedisServer, store: RedisStore) -> None:
+    """F25 for a handle."""
     listener = handle(server)
     await listener.open()
     heard: list[Collection[Wakeup]] = []
@@ -290,6 +330,7 @@ async def test_a_subscription_that_was_killed_is_made_anew(server: RedisServer, 
 
 
 async def test_a_subscription_that_fell_silent_is_made_anew(server: RedisServer, store: RedisStore) -> None:
+    """F24 for a subscription."""
     listener = handle(server, timeout_s=0.2, silence_s=0.1)
     await listener.open()
     heard: list[Collection[Wakeup]] = []

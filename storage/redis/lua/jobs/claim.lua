@@ -43,7 +43,7 @@ local function is_readable(raw, queue, seen)
     local tail = string.sub(raw, FIXED + 1)
     if seen[tail] == nil then
         local length = string.byte(tail, 1) * 256 + string.byte(tail, 2)
-        seen[tail] = string.sub(tail, 3, 2 + length) == queue and is_text(tail, 3 + length)
+        seen[tail] = #tail > 2 + length and string.sub(tail, 3, 2 + length) == queue and is_text(tail, 3 + length)
     end
     return seen[tail]
 end
