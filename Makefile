@@ -6,6 +6,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHON
 
 PY := .venv/bin/python
+BENCHES = $(filter-out bench/peer_% bench/served.py bench/worker.py bench/workload.py,$(sort $(wildcard bench/*.py)))
 
 help: ## Show this list
 	@echo "Callboard: make TARGET"
@@ -28,7 +29,7 @@ wheel-test: setup ## Only the tests marked `wheel`, against the built wheel in a
 	@.ci/wheel
 
 bench: setup ## Measure speed and memory; FILES="bench/kernel.py" chooses, ARGS=... goes to each
-	@set -e; for file in $(or $(FILES),$(sort $(wildcard bench/*.py))); do echo "== $$file"; $(PY) $$file $(ARGS); done
+	@set -e; for file in $(or $(FILES),$(BENCHES)); do echo "== $$file"; $(PY) $$file $(ARGS); done
 
 demo: ## Index the standard library with two node processes; STORE=postgres, redis or a URL, ARGS="--kill --json"
 	@.ci/venv $(if $(filter postgres% redis%,$(STORE)),demo,run)
