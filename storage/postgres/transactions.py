@@ -136,8 +136,9 @@ class _Psycopg(_Connection):
         named = {
             f"p{place}": list(value) if isinstance(value, tuple) else value for place, value in enumerate(values, 1)
         }
-        tuples = sys.modules["psycopg.rows"].tuple_row
-        async with self.raw.cursor(row_factory=tuples) as cursor:
+        # Not `raw.cursor()`: the kind that the caller has chosen may want other placeholders, or bind no types.
+        make, tuples = sys.modules["psycopg"].AsyncCursor, sys.modules["psycopg.rows"].tuple_row
+        async with make(self.raw, row_factory=tuples) as cursor:
             await cursor.execute(text, named)
             rows: Sequence[Sequence[Any]] = await cursor.fetchall()
         return rows

@@ -85,6 +85,13 @@ class SqliteTransactions(TransactionStore):
         raise InvalidTransaction(f"tx=: expected a sqlite3 or aiosqlite connection to {self._path}; found {found}")
 
     def _within(self, connection: sqlite3.Connection, verb: Callable[[Transaction], T]) -> T:
+        factory, connection.text_factory = connection.text_factory, str  # the caller's may make anything of a text
+        try:
+            return self._on_plain(connection, verb)
+        finally:
+            connection.text_factory = factory
+
+    def _on_plain(self, connection: sqlite3.Connection, verb: Callable[[Transaction], T]) -> T:
         self._refuse_foreign(connection)
         if not connection.in_transaction and _commits_at_once(connection):
             raise InvalidTransaction(
