@@ -196,8 +196,13 @@ def test_a_connection_is_cut_at_the_byte_that_was_named(echo: tuple[FaultProxy, 
 def test_who_is_refused_finds_nobody(echo: tuple[FaultProxy, list[bytes]]) -> None:
     proxy, _ = echo
     proxy.refuse()
-    with dial(proxy) as client, pytest.raises(ConnectionResetError):
-        client.recv(100)
+
+    def call() -> bytes:
+        with dial(proxy) as client:
+            return client.recv(100)
+
+    with pytest.raises(ConnectionResetError):  # while connecting, or after
+        call()
 
     proxy.heal()
 
