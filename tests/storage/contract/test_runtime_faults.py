@@ -72,7 +72,11 @@ async def test_any_call_of_a_runtimes_life_may_be_executed_and_its_answer_lost(
         plan = NthCallOf(method, n, When.AFTER)
         async with room:
             life = await life_of(kind, folder(f"{method} {n}"), plan)
-        assert life == expected, str(plan)
+        if method == "jobs.claim":
+            assert life.but_for_crashes() == expected.but_for_crashes(), f"{plan}: {life}"
+            return plan.has_failed
+        changed = {name: job for name, job in life.jobs.items() if job != expected.jobs.get(name)}
+        assert life == expected, f"{plan}: {changed or life}"
         return plan.has_failed
 
     async def fails_in_turn(method: str) -> int:
