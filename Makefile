@@ -6,6 +6,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHON
 
 PY := .venv/bin/python
+BENCHES = $(filter-out bench/peer_% bench/served.py bench/worker.py bench/workload.py,$(sort $(wildcard bench/*.py)))
 
 help: ## Show this list
 	@echo "Callboard: make TARGET"
@@ -20,15 +21,15 @@ check: setup ## Lint, formatting and types (ruff, mypy, pyright); a warning is a
 	$(PY) -m mypy .typing/callboard $(wildcard tests examples bench)
 	$(PY) -m pyright --pythonpath $(PY) --warnings
 
-test: setup ## All tests, then those marked `wheel` against the built wheel; ARGS="-k claim" goes to pytest
-	$(PY) -m pytest tests $(ARGS)
+test: setup ## All tests, in two processes, then those marked `wheel` against the built wheel; ARGS="-k claim" goes to pytest
+	$(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
 	@.ci/wheel
 
 wheel-test: setup ## Only the tests marked `wheel`, against the built wheel in an environment of its own
 	@.ci/wheel
 
 bench: setup ## Measure speed and memory; FILES="bench/kernel.py" chooses, ARGS=... goes to each
-	@set -e; for file in $(or $(FILES),$(sort $(wildcard bench/*.py))); do echo "== $$file"; $(PY) $$file $(ARGS); done
+	@set -e; for file in $(or $(FILES),$(BENCHES)); do echo "== $$file"; $(PY) $$file $(ARGS); done
 
 demo: ## Index the standard library with two node processes; STORE=postgres, redis or a URL, ARGS="--kill --json"
 	@.ci/venv $(if $(filter postgres% redis%,$(STORE)),demo,run)

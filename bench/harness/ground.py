@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis.asyncio as aio
@@ -94,6 +96,13 @@ class Redis(Ground):
         async with aio.Redis.from_url(self.server_url) as client:
             async for key in client.scan_iter(f"{{{name}}}:*", count=1000):
                 await client.unlink(key)
+            while _is_busy(await client.info()):  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.05)
+
+
+def _is_busy(info: Mapping[str, Any]) -> bool:
+    """Whether the server still frees what was removed, or writes its file anew."""
+    return bool(info.get("lazyfree_pending_objects") or info.get("aof_rewrite_in_progress"))
 
 
 @contextmanager
