@@ -33,6 +33,7 @@ from . import messages as m
 from .errors import StorageError, Unavailable
 from .hints import hints_of
 from .ports.store import Store
+from .revival import Revival
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
@@ -79,7 +80,7 @@ class StorageActor(Actor):
     async def _commit_one(self, message: Any) -> Any:
         try:
             items = getattr(message, "items", ())
-            return await self._patiently(lambda: self._call(type(message), message, items), once=type(message) in _ONCE)
+            return await self._patiently(self._caller(type(message), message, items), once=type(message) in _ONCE)
         except StorageError as error:
             return Failure(error)
 
@@ -112,7 +113,7 @@ class StorageActor(Actor):
             return
         items = [item for index in group for item in messages[index].items]
         try:
-            replies = await self._patiently(lambda: self._call(type(first), first, items))
+            replies = await self._patiently(self._caller(type(first), first, items))
         except StorageError as error:
             for index in group:
                 answers[index] = Failure(error)
@@ -122,6 +123,12 @@ class StorageActor(Actor):
             end = at + len(messages[index].items)
             answers[index] = replies[at:end]
             at = end
+
+    def _caller(self, verb: type, message: Any, items: Sequence[Any]) -> Callable[[], Awaitable[Any]]:
+        """A call that may be made again."""
+        if verb is m.ReviveJobs:
+            return Revival(self._store.jobs, items).again
+        return lambda: self._call(verb, message, items)
 
     def _call(self, verb: type, message: Any, items: Sequence[Any]) -> Awaitable[Any]:
         """The port method that a message means; the verbs of the hot path first."""
@@ -142,8 +149,6 @@ class StorageActor(Actor):
             return jobs.rescue(limit=message.limit, max_crashes=message.max_crashes)
         if verb is m.CancelJobs:
             return jobs.cancel(items, reason=message.reason)
-        if verb is m.ReviveJobs:
-            return jobs.revive(items)
         if verb is m.DeleteJobs:
             return jobs.delete(items)
         if verb is m.PruneJobs:
