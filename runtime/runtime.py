@@ -27,6 +27,7 @@ from .environment import Environment, environment_here
 from .handle import Handle, ResultTimeout
 from .job import Call, InvalidOption, Registry, call_by_name, transaction_of
 from .node import Node
+from .patience import WAIT_S
 from .portal import Portal, refuse_beside_main_thread
 from .settings import Settings, load_settings
 
@@ -173,13 +174,15 @@ class Runtime(Registry):
         queues: Mapping[str, int] | Sequence[str] | None = None,
         *,
         ready_file: str | os.PathLike[str] | None = None,
-        wait: Duration = 0.0,
+        wait: Duration = WAIT_S,
     ) -> None:
         """Run jobs until SIGTERM or SIGINT, blocking: uvloop, signals, drain. A second signal interrupts.
 
         `ready_file` is there while the node is ready to claim. `wait`: how long a server that is not there yet is
-        waited for. Raises `WrongThread` where an event loop runs, and on any thread but the main one, which alone gets
-        signals.
+        waited for, after one line that says so; 30 s as `callboard run` does, since a node that is started before its
+        server, or while that restarts, shall not end by itself. Then raises `Unavailable`, with 0 at once, and what
+        opening raises otherwise. Raises `WrongThread` where an event loop runs, and on any thread but the main one,
+        which alone gets signals.
         """
         from .running import run_node
 
