@@ -234,7 +234,7 @@ ROUND_TRIPS: list[tuple[Any, Any]] = [
     (tuple[()], ()),
     (tuple[int, ...], (1, 2, 3)),
     (tuple[Color, Point], (Color.RED, Point(1))),
-    pytest.param(set[Color], {Color.RED, Color.BLUE}, id="set of Color"),
+    (set[Color], {Color.BLUE}),
     (frozenset[int], frozenset({1, 2})),
     (set[tuple[int, str]], {(1, "a")}),
     (dict[str, Point], {"a": Point(1)}),
