@@ -234,7 +234,7 @@ class RedisPlace(ServerPlace):
         self._server.start()
 
     def _crash(self, number: signal.Signals) -> None:
-        self._server.stop(number)
+        self._server.stop(signal.SIGKILL)  # it ignores SIGQUIT where a shell started this in the background
 
     def _start_again(self) -> None:
         self._server.start()
