@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WRITE_S = 30.0  # the longest a caller waits for a store that does not answer
+ENDING_PAUSE_S = 0.1  # until a job is looked at again that an open transaction of its handler ends
 
 
 class NotOpen(CallboardError, RuntimeError):
@@ -269,8 +270,14 @@ class Runtime(Registry):
 
     async def cancel(self, job_id: bytes, reason: str) -> CancelAnswer:
         """Cancel one job; see `Handle.cancel`."""
-        answers = await self.node.storage.ask(CancelJobs((job_id,), reason), timeout=WRITE_S)
-        return answers[0]
+        node = self.node
+        clock = node.parts.clock
+        ends = clock.monotonic() + WRITE_S
+        while True:
+            [answer] = await node.storage.ask(CancelJobs((job_id,), reason), timeout=WRITE_S)
+            if answer is not CancelAnswer.ENDING or clock.monotonic() >= ends:
+                return answer
+            await clock.sleep(ENDING_PAUSE_S)
 
     async def stored_job(self, job_id: bytes) -> JobRow | None:
         """The stored row, or None."""
