@@ -272,15 +272,16 @@ async def test_a_cancel_holds_up_nobody_while_a_transaction_ends_its_job(
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     @runtime.job(retry=AGAIN)
-    async def pay(ctx: Ctx) -> None:
+    async def pay(ctx: Ctx) -> str:
         async with connect() as opened:
             await opened.begin()
-            await ctx.complete("paid", tx=opened.tx)
+            answer = await ctx.complete("paid", tx=opened.tx)
             begun.set()
             await go_on.wait()
             await (opened.commit() if commits else opened.roll_back())
         if not commits:
             await ctx.sleep(WAIT_S)
+        return answer
 
     @runtime.job(queue="other")
     async def note() -> str:
