@@ -183,9 +183,9 @@ class RedisConnection(asyncio.Protocol):
         except e.InvalidResponse as error:
             self._break(error)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._break(ConnectionFailed("the connection was closed" if error is None else _reason(error)))
+        self._break(ConnectionFailed("the connection was closed" if exc is None else _reason(exc)))
 
 
 def _error_of(text: str) -> Exception:

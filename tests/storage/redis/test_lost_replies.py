@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -56,7 +56,7 @@ class Counting:
 
         self.note = note
 
-    async def enqueue_until(self, faults: list[int], count: int) -> set[str]:
+    async def enqueue_until(self, faults: Sequence[object], count: int) -> set[str]:
         """Ids of what was acknowledged: every number once, one call each, some callers side by side.
 
         At least `CALLS`, and on until there were `count` faults, however fast the machine is.
