@@ -90,7 +90,7 @@ class StorageActor(Actor):
         of_verb: dict[type, list[int]] = {}
         for index, message in enumerate(messages):
             verb = type(message)
-            if verb in _BATCHED:
+            if verb in _BATCHED and getattr(message, "fence", None) is None:
                 group = of_verb.get(verb)
                 if group is not None:
                     group.append(index)
@@ -134,7 +134,7 @@ class StorageActor(Actor):
         """The port method that a message means; the verbs of the hot path first."""
         jobs = self._store.jobs
         if verb is m.InsertJobs:
-            return jobs.insert(items)
+            return jobs.insert(items, fence=message.fence) if message.fence else jobs.insert(items)
         if verb is m.FinishJobs:
             return jobs.finish(items, boot_id=self._boot_id)
         if verb is m.ClaimJobs:
@@ -152,7 +152,7 @@ class StorageActor(Actor):
         if verb is m.DeleteJobs:
             return jobs.delete(items)
         if verb is m.PruneJobs:
-            return jobs.prune(finished_before=message.finished_before, limit=message.limit)
+            return jobs.prune(finished_before=message.finished_before, limit=message.limit, fence=message.fence)
         if verb is m.PauseQueues:
             return self._store.queues.pause(message.queues)
         if verb is m.ResumeQueues:
@@ -160,7 +160,11 @@ class StorageActor(Actor):
         if verb is m.RegisterNode:
             return self._store.nodes.register(message.node)
         if verb is m.ForgetNodes:
-            return self._store.nodes.forget(message.boot_ids)
+            return self._store.nodes.forget(message.boot_ids, fence=message.fence)
+        if verb is m.SendControls:
+            return self._store.controls.send(message.controls)
+        if verb is m.AnswerControls:
+            return self._store.controls.answer(message.answers)
         raise TypeError(f"the storage actor does not understand {verb.__name__}")
 
     async def _patiently(self, call: Callable[[], Awaitable[Any]], *, once: bool = False) -> Any:

@@ -5,6 +5,7 @@ CallboardError
    ├─ Unavailable      the store does not answer: back off and try again
    ├─ Full             no room for new work; completions still go through
    ├─ LeaseLost        the claim token is no longer the job's: stop the attempt
+   ├─ TermOver         the role is no longer held in that term: stop what was done because of it
    ├─ Corrupt          the file or a record is damaged or foreign; nothing was changed
    │  └─ StorageReset  the store was emptied or replaced while in use: it is not the one that was opened
    ├─ MigrationNeeded  the schema is older than this code, or there is none
@@ -16,6 +17,7 @@ CallboardError
 from __future__ import annotations
 
 from ..kernel.errors import CallboardError
+from .role import Term
 
 
 class StorageError(CallboardError):
@@ -32,6 +34,14 @@ class Full(StorageError):
 
 class LeaseLost(StorageError):
     """A write carried a claim token that is no longer the job's; it was refused and changed nothing."""
+
+
+class TermOver(StorageError):
+    """A write carried a term of a role that is over; it was refused and changed nothing."""
+
+    def __init__(self, term: Term) -> None:
+        super().__init__(f"{term} is over: what is done because of it was refused, and nothing was written")
+        self.term = term
 
 
 class Corrupt(StorageError):

@@ -47,4 +47,8 @@ def _rare(message: Any, answer: Any) -> list[Wakeup]:
             return [Wakeup("control", queue) for queue in message.queues]
         case m.ResumeQueues():
             return [Wakeup("work", queue) for queue in message.queues]
+        case m.SendControls():
+            return [Wakeup("nodes", control.boot_id.hex()) for control in message.controls]
+        case m.AnswerControls():
+            return [Wakeup("nodes", "")]
     return []

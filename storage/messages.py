@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..kernel.envelope import Query
+from .control import Control, ControlAnswer
 from .job import NewJob
 from .records import (
     CancelAnswer,
@@ -22,13 +23,15 @@ from .records import (
     Snooze,
     Wakeup,
 )
+from .role import Term
 
 
 @dataclass(slots=True, eq=False)
 class InsertJobs(Query[list[bool]]):
-    """Keep new jobs."""
+    """Keep new jobs, all of them because of the role held in term `fence`, if there is one."""
 
     items: Sequence[NewJob]
+    fence: Term | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +106,7 @@ class PruneJobs(Query[int]):
 
     finished_before: int
     limit: int
+    fence: Term | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +135,21 @@ class ForgetNodes(Query[None]):
     """Remove nodes' rows."""
 
     boot_ids: Sequence[bytes]
+    fence: Term | None = None
+
+
+@dataclass(slots=True, eq=False)
+class SendControls(Query[None]):
+    """Ask nodes for something."""
+
+    controls: Sequence[Control]
+
+
+@dataclass(slots=True, eq=False)
+class AnswerControls(Query[None]):
+    """Answer what was asked of this node."""
+
+    answers: Sequence[ControlAnswer]
 
 
 @dataclass(slots=True, eq=False)

@@ -166,6 +166,8 @@ TOPICS = {
     "finished": "jobs ended",
     "control": "a job was cancelled, a queue paused or resumed",
     "lost": "a node's process died",
+    "nodes": "a control message waits for a node (queue: its boot id in hexadecimal), or was answered (no queue)",
+    "roles": "a role was resigned",
 }
 
 

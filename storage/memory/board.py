@@ -9,7 +9,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Collection
 
+from ..control import Control, ControlAnswer
+from ..errors import TermOver
 from ..records import Node, Wakeup
+from ..role import RoleRow, Term
 from .record import AVAILABLE, EXECUTING, STATES, Line, Record
 
 PRIORITIES = 4
@@ -51,8 +54,27 @@ class Queue:
             self.due.push(record.run_at, record)
 
 
+class Role:
+    """A role that was granted at least once."""
+
+    __slots__ = ("holder", "lease_until", "name", "number")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.holder = b""
+        self.number = 0
+        self.lease_until = 0  # lease milliseconds
+
+    def row(self, now: int) -> RoleRow:
+        """How it stands."""
+        left_ms = self.lease_until - now
+        if left_ms <= 0:
+            return RoleRow(self.name, None, self.number, 0)
+        return RoleRow(self.name, self.holder, self.number, left_ms)
+
+
 class Board:
-    """Jobs, queues and nodes."""
+    """Jobs, queues, nodes, roles and control messages."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -63,6 +85,8 @@ class Board:
         self.done = Line()  # terminal jobs, by finished_at
         self.queues: dict[str, Queue] = {}
         self.nodes: dict[bytes, Node] = {}
+        self.roles: dict[str, Role] = {}
+        self.controls: dict[bytes, tuple[Control, ControlAnswer | None]] = {}
         self.listeners: dict[Callable[[Collection[Wakeup]], None], asyncio.AbstractEventLoop] = {}
 
     def queue(self, name: str) -> Queue:
@@ -111,3 +135,22 @@ class Board:
         queue = self.queues[record.queue]
         queue.counts[record.state] -= 1
         return queue
+
+    def campaign(self, name: str, holder: bytes, now: int, lease_ms: int) -> RoleRow:
+        """Let `holder` have the role in its next term, unless somebody has it; how it stands then."""
+        role = self.roles.get(name)
+        if role is None:
+            role = self.roles[name] = Role(name)
+        if role.lease_until <= now:
+            role.holder, role.number, role.lease_until = holder, role.number + 1, now + lease_ms
+        return role.row(now)
+
+    def runs(self, term: Term, now: int) -> bool:
+        """Whether that very term runs."""
+        role = self.roles.get(term.role)
+        return role is not None and role.row(now).term == term
+
+    def check(self, fence: Term | None, now: int) -> None:
+        """Raises `TermOver` for a term that does not run."""
+        if fence is not None and not self.runs(fence, now):
+            raise TermOver(fence)

@@ -9,10 +9,12 @@ from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
 from .board import Board
+from .controls import MemoryControls
 from .heartbeat import MemoryHeartbeat
 from .jobs import MemoryJobs
 from .nodes import MemoryNodes
 from .queues import MemoryQueues
+from .roles import MemoryRoles
 from .wakeups import MemoryWakeups
 
 
@@ -40,6 +42,8 @@ class MemoryStore(Store):
         self.jobs = MemoryJobs(board, clock)
         self.queues = MemoryQueues(board)
         self.nodes = MemoryNodes(board, clock)
+        self.roles = MemoryRoles(board, clock)
+        self.controls = MemoryControls(board)
         self.wakeups = MemoryWakeups(board)
 
     async def open(self, *, migrate: bool = True) -> None:

@@ -21,6 +21,7 @@ from ..records import (
     Retry,
     Snooze,
 )
+from ..role import Term
 from .board import Board, Queue
 from .record import AVAILABLE, CANCELLED, COMPLETED, EXECUTING, FAILED, RETRYABLE, SCHEDULED, STATES, Record
 
@@ -35,10 +36,12 @@ class MemoryJobs(JobStore):
         self._board = board
         self._clock = clock
 
-    async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
+    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
         board, now, created = self._board, self._clock.wall_ms(), []
         records = board.records
         with board.lock:
+            if fence is not None:
+                board.check(fence, lease_now(self._clock))
             for new in jobs:
                 if new.id in records:
                     created.append(False)
@@ -163,9 +166,10 @@ class MemoryJobs(JobStore):
         with self._board.lock:
             return [self._delete(job_id) for job_id in job_ids]
 
-    async def prune(self, *, finished_before: int, limit: int) -> int:
+    async def prune(self, *, finished_before: int, limit: int, fence: Term | None = None) -> int:
         board, removed = self._board, 0
         with board.lock:
+            board.check(fence, lease_now(self._clock))
             while removed < limit:
                 finished_at = board.done.first_key()
                 record = board.done.pop() if finished_at is not None and finished_at < finished_before else None

@@ -9,7 +9,9 @@ from dataclasses import replace
 from ...kernel.clock import Clock
 from ..ports.nodes import NodeStore
 from ..records import Node
+from ..role import Term
 from .board import Board
+from .jobs import lease_now
 
 
 class MemoryNodes(NodeStore):
@@ -27,7 +29,8 @@ class MemoryNodes(NodeStore):
         with self._board.lock:
             return sorted(self._board.nodes.values(), key=lambda node: (node.started_at, node.boot_id))
 
-    async def forget(self, boot_ids: Sequence[bytes]) -> None:
+    async def forget(self, boot_ids: Sequence[bytes], *, fence: Term | None = None) -> None:
         with self._board.lock:
+            self._board.check(fence, lease_now(self._clock))
             for boot_id in boot_ids:
                 self._board.nodes.pop(boot_id, None)

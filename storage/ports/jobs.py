@@ -29,17 +29,18 @@ from ..records import (
     Retry,
     Snooze,
 )
+from ..role import Term
 
 
 class JobStore(Protocol):
     """Jobs and their transitions."""
 
     @abstractmethod
-    def insert(self, jobs: Sequence[NewJob]) -> Awaitable[list[bool]]:
+    def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> Awaitable[list[bool]]:
         """Keep new jobs: `scheduled` if `run_at` lies ahead, else `available`; without one, run_at is now.
 
         True: this call created it. A job whose id is there already is left as it is and answered False.
-        Raises `Full`: nothing was kept.
+        Raises `Full`, or `TermOver` unless the term `fence` runs: nothing was kept.
         """
 
     @abstractmethod
@@ -115,8 +116,11 @@ class JobStore(Protocol):
         """Remove jobs with their failures. False: missing or executing."""
 
     @abstractmethod
-    def prune(self, *, finished_before: int, limit: int) -> Awaitable[int]:
-        """Remove at most `limit` terminal jobs that ended before that wall millisecond; how many it removed."""
+    def prune(self, *, finished_before: int, limit: int, fence: Term | None = None) -> Awaitable[int]:
+        """Remove at most `limit` terminal jobs that ended before that wall millisecond; how many it removed.
+
+        Raises `TermOver` unless the term `fence` runs, and removes nothing.
+        """
 
     @abstractmethod
     def get(self, job_ids: Sequence[bytes]) -> Awaitable[list[Job | None]]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from ..records import Node
+from ..role import Term
 
 
 class NodeStore(Protocol):
@@ -21,5 +22,5 @@ class NodeStore(Protocol):
         """All nodes, oldest start first."""
 
     @abstractmethod
-    def forget(self, boot_ids: Sequence[bytes]) -> Awaitable[None]:
-        """Remove rows; unknown ids are passed over."""
+    def forget(self, boot_ids: Sequence[bytes], *, fence: Term | None = None) -> Awaitable[None]:
+        """Remove rows; unknown ids are passed over. Raises `TermOver` unless `fence` runs, and removes nothing."""

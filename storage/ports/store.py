@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..records import Finding
+from .controls import ControlStore
 from .jobs import HeartbeatStore, JobStore
 from .nodes import NodeStore
 from .queues import QueueStore
+from .roles import RoleStore
 from .transaction import TransactionStore
 from .wakeups import WakeupStore
 
@@ -24,6 +26,8 @@ class Store(Protocol):
     jobs: JobStore
     queues: QueueStore
     nodes: NodeStore
+    roles: RoleStore
+    controls: ControlStore
     wakeups: WakeupStore
     transactions: TransactionStore | None  # None: it has no connection that a caller could have a transaction on
 

@@ -25,9 +25,11 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from ...kernel.transport.redis_connection import RedisConnection, RedisTarget, Word
 from ..errors import Unavailable
+from ..role import Term, name_bytes
 from .address import Address
 from .faults import translate
 from .keys import Keys
+from .rows import packed
 
 SOCKET_TIMEOUT_S = 5.0
 Info = Mapping[str, str]  # what a server says of itself, by name
@@ -91,11 +93,13 @@ class Server:
         if connection is not None:
             await connection.close()
 
-    async def call(self, script: Script, batch: bytes, *, is_new_work: bool = False) -> Any:
-        """What a script answers to a batch."""
+    async def call(self, script: Script, batch: bytes, *, is_new_work: bool = False, fence: Term | None = None) -> Any:
+        """What a script answers to a batch. Raises `TermOver` for a fence that does not run."""
         keys = self.keys
         arguments: tuple[Word, ...] = (len(keys.fixed), *keys.fixed, self.store_id, keys.prefix, batch)
-        return await self._run(script, arguments, is_new_work=is_new_work)
+        if fence is not None:
+            arguments += (packed((name_bytes(fence.role), fence.holder, fence.number)),)
+        return await self._run(script, arguments, is_new_work=is_new_work, fence=fence)
 
     async def stamp(self, script: Script, *arguments: Word) -> Any:
         """What a script that stands alone answers; its one key is `meta`."""
@@ -118,7 +122,9 @@ class Server:
         lines = bytes(await self.command("INFO")).decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
-    async def _run(self, script: Script, arguments: tuple[Word, ...], *, is_new_work: bool) -> Any:
+    async def _run(
+        self, script: Script, arguments: tuple[Word, ...], *, is_new_work: bool, fence: Term | None = None
+    ) -> Any:
         try:
             connection = await self._connected()
             try:
@@ -126,7 +132,7 @@ class Server:
             except NoScriptError:
                 return await connection.call("EVAL", script.text, *arguments)
         except (RedisError, OSError) as error:
-            raise self._translated(error, is_new_work=is_new_work) from error
+            raise self._translated(error, is_new_work=is_new_work, fence=fence) from error
 
     async def _connected(self) -> RedisConnection:
         if not self.is_open:
@@ -149,10 +155,10 @@ class Server:
         if not connecting.cancelled() and connecting.exception() is None:
             self._connection = connecting.result()
 
-    def _translated(self, error: Exception, *, is_new_work: bool = False) -> Exception:
+    def _translated(self, error: Exception, *, is_new_work: bool = False, fence: Term | None = None) -> Exception:
         if isinstance(error, ReadOnlyError) and self._connection is not None:
             self._connection.give_up(error)  # the next one may find the primary under the same name
-        return translate(error, str(self.address), is_new_work=is_new_work)
+        return translate(error, str(self.address), is_new_work=is_new_work, fence=fence)
 
 
 @contextmanager
