@@ -13,6 +13,7 @@ from ..storage.ports.jobs import JobStore
 from ..storage.ports.transaction import TransactionStore
 from .inflight import InFlight
 from .node_log import NodeLog
+from .tenure import Seat
 from .trust import Trust
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class NodeParts:
     is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
     running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
+    seats: dict[str, Seat] = field(default_factory=dict)  # by role: what this node knows of it
     trust: Trust = field(init=False)
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 QUIET_TURNS = 12  # a message reaches the next actor within four
 PATIENCE_S = 10.0  # real seconds that handlers may take for what is not virtual
 # Jumps of the clock must neither cost leases nor have ended jobs pruned before a test has looked at them.
-SETTINGS = {"lease": "1d", "retention": "3650d"}
+SETTINGS = {"lease": "1d", "leader_lease": "1d", "retention": "3650d"}
 
 
 class NotIdle(CallboardError, TimeoutError):
