@@ -54,6 +54,7 @@ class NodeParts:
     runtime: Any = None  # what ctx.runtime gives
     finished: int = 0  # attempts whose outcome was written
     is_draining: bool = False  # nothing is claimed any more
+    paused: set[str] = field(default_factory=set)  # queues from which an operator lets this node claim nothing
     is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
     running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
@@ -76,10 +77,9 @@ class NodeParts:
             )
         return self.transactions
 
-    @property
-    def claims(self) -> bool:
-        """Whether anything may be claimed now."""
-        return not (self.is_draining or self.is_held or self.trust.reset is not None)
+    def may_claim(self, queue: str) -> bool:
+        """Whether jobs of that queue may be claimed now."""
+        return not (self.is_draining or self.is_held or self.trust.reset is not None or queue in self.paused)
 
     def store_was_reset(self, why: str) -> None:
         """Stop relying on the store, and say so once."""

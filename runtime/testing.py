@@ -65,14 +65,14 @@ async def testing(runtime: Runtime, clock: str, seed: int) -> AsyncIterator[Test
         async with runtime:
             node = runtime.node
             node.parts.is_held = True
-            await node.start_work(node.slots_of(None))
+            hurry = asyncio.Event()
+            await node.start_work(node.slots_of(None), hurry)
             try:
                 yield Testing(runtime, virtual, store)
             finally:
                 flow.start()
-                hurry = asyncio.Event()
                 hurry.set()
-                await node.stop_work(hurry)
+                await node.stop_work()
     finally:
         await flow.stop()
         runtime._environment, runtime.settings = before

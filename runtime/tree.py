@@ -6,6 +6,7 @@
     |- wakeups           actors/wakeups.py      hints: in process, and from other processes
     |- results           actors/results.py      waits for jobs to end, for all who wait in this process
     |- membership        actors/membership.py   node row, heartbeat thread, lost and cancelled leases
+    |- controls          actors/controls.py     what operators ask of this node
     |- queues            one subtree per queue; one that spends its restarts is parked and tried again with back-off
     |  `- mail
     |     |- worker      actors/worker.py       runs attempts, closes them
@@ -23,9 +24,10 @@ What stands above membership is there as soon as a runtime is open; the rest com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ..actors.controls import Controls, Hands
 from ..actors.dispatcher import Dispatcher
 from ..actors.duty import Duty
 from ..actors.janitor import Janitor
@@ -57,9 +59,12 @@ def tree(
     settings: Settings,
     version: str,
     queues: Mapping[str, int] | None = None,
-    report: Callable[[], bytes] = bytes,
+    hands: Hands | None = None,
 ) -> list[ChildSpec]:
-    """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node."""
+    """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node.
+
+    `hands` is what a node does and says of itself.
+    """
     commits = {"boot_id": node.boot_id, "health": health, "rng": node.rng, "commits": "wakeups"}
     client = [
         *(
@@ -71,11 +76,13 @@ def tree(
     ]
     if queues is None:
         return client
-    member = {"node": node, "version": version, "report": report}
+    assert hands is not None
+    member = {"node": node, "version": version, "report": hands.report}
     parking = {"strategy": "one_for_one", "max_restarts": None, "backoff": Backoff(1.0, 2.0, 60.0)}
     return [
         *client,
         ChildSpec(Membership, id="membership", args=(store,), kwargs=member, shutdown=STOP_S),
+        ChildSpec(Controls, id="controls", args=(store.controls,), kwargs={"node": node, "hands": hands}),
         ChildSpec(Supervisor, id="queues", args=(queue_specs(node, queues),), kwargs=parking),
         ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),
         ChildSpec(Supervisor, id="roles", args=(_roles(node, store, settings),), kwargs=parking),
