@@ -32,8 +32,8 @@ from .rows import packed
 
 SOCKET_TIMEOUT_S = 5.0
 _HEALTH_CHECK_S = 10
-# A node holds these, one for its heartbeat, one that listens and, once it takes roles, one for them. Scripts run one at a
-# time on the server anyhow: more connections would only wait there.
+# A node holds these, one for its heartbeat, one that listens and, once it takes roles, one for those. Scripts run one
+# at a time on the server anyhow: more connections would only wait there.
 _CONNECTIONS = 4
 _BROKEN = (ConnectionFailed, TimedOut, OSError, ReadOnlyError)
 _Word = str | bytes | int
