@@ -33,3 +33,13 @@ class RoleRow(NamedTuple):
     def term(self) -> Term | None:
         """The term that runs, if one does."""
         return None if self.holder is None else Term(self.role, self.holder, self.number)
+
+
+def name_bytes(name: str) -> bytes:
+    """A name as stores keep it: any text goes in and comes out the same, in the order of its code points."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def name_of(raw: bytes) -> str:
+    """The name that `name_bytes` encoded."""
+    return raw.decode("utf-8", "surrogatepass")

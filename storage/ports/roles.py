@@ -2,8 +2,8 @@
 
 Time is the store's clock. Invariants, on every store: at any instant at most one term of a role runs; the numbers of a
 role's terms grow strictly, also when its lease ran out, was resigned, or its holder's row is gone; a call that carries
-a `Term` as its fence takes effect only if that very term runs when it commits, whatever happens beside it.
-Roles need no row of a node.
+a `Term` as its fence takes effect only if that very term runs, and commits before the role's next term is granted,
+whatever happens beside it. Roles need no row of a node. A role's name may be any text.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ...kernel.clock import Clock
 from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
+from .controls import PostgresControls
 from .examine import examine
 from .heartbeats import PostgresHeartbeat
 from .identity import read_store_id
@@ -28,6 +29,7 @@ from .nodes import PostgresNodes
 from .opening import open_schema
 from .options import options_of
 from .queues import PostgresQueues
+from .roles import PostgresRoles
 from .transactions import PostgresTransactions
 from .upkeep import Upkeep
 from .wakeups import PostgresWakeups
@@ -58,6 +60,8 @@ class PostgresStore(Store):
         self.jobs = self._jobs = PostgresJobs(self._lanes, self.upkeep, clock)
         self.queues = PostgresQueues(self._lanes)
         self.nodes = PostgresNodes(self._lanes, clock, self._jobs.warm)
+        self.roles = PostgresRoles(self._lanes)
+        self.controls = PostgresControls(self._lanes)
         self.wakeups = PostgresWakeups(self._lanes.hints)
         self.transactions = PostgresTransactions(self._server, clock)
 

@@ -14,6 +14,8 @@ import asyncpg
 
 from ...kernel.clock import Clock
 from ..job import NewJob
+from ..role import Term
+from .fences import run_fenced
 from .lane import TIMEOUT_S, Connection, Lane
 from .rows import columns
 
@@ -27,7 +29,7 @@ class Inserts:
         self._lane = lane
         self._clock = clock
 
-    async def insert(self, jobs: Mapping[bytes, NewJob]) -> set[bytes]:
+    async def insert(self, jobs: Mapping[bytes, NewJob], fence: Term | None) -> set[bytes]:
         """The ids that were created."""
         server = self._lane.server
         hopeful, careful = server.text("jobs/insert_new"), server.text("jobs/insert")
@@ -35,13 +37,15 @@ class Inserts:
         timeout_s = TIMEOUT_S + len(jobs) * _ROW_S
 
         async def insert(connection: Connection) -> set[bytes]:
+            if fence is not None:  # a statement that fails would end the transaction
+                return {row["id"] for row in await connection.fetch(careful, *values, timeout=timeout_s)}
             try:
                 await connection.fetch(hopeful, *values, timeout=timeout_s)
             except asyncpg.UniqueViolationError:
                 return {row["id"] for row in await connection.fetch(careful, *values, timeout=timeout_s)}
             return set(jobs)
 
-        return await self._lane.run(insert, is_new_work=True)
+        return await run_fenced(self._lane, fence, insert, is_new_work=True)
 
 
 def columns_of(jobs: Mapping[bytes, NewJob], now: int) -> list[Any]:
@@ -64,4 +68,4 @@ def columns_of(jobs: Mapping[bytes, NewJob], now: int) -> list[Any]:
 
 
 def _short(column: tuple[Any, ...]) -> tuple[Any, ...]:
-    return column[:1] if column.count(column[0]) == len(column) else column
+    return column[:1] if column and column.count(column[0]) == len(column) else column

@@ -20,6 +20,7 @@ from ..records import (
     Retry,
     Snooze,
 )
+from ..role import Term
 from .claims import Claims
 from .ends import Ends
 from .inserts import Inserts
@@ -54,10 +55,10 @@ class PostgresJobs(JobStore):
         """Wait for what is under way."""
         await self._claims.close()
 
-    async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
-        if not jobs:
+    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
+        if not jobs and fence is None:
             return []
-        created = await self._inserts.insert({job.id: job for job in reversed(jobs)})
+        created = await self._inserts.insert({job.id: job for job in reversed(jobs)}, fence)
         self._upkeep.note(len(created))
         if len(created) == len(jobs):
             return [True] * len(jobs)
@@ -103,8 +104,8 @@ class PostgresJobs(JobStore):
     async def delete(self, job_ids: Sequence[bytes]) -> list[bool]:
         return await self._operations.delete(job_ids)
 
-    async def prune(self, *, finished_before: int, limit: int) -> int:
-        return await self._operations.prune(finished_before, limit)
+    async def prune(self, *, finished_before: int, limit: int, fence: Term | None = None) -> int:
+        return await self._operations.prune(finished_before, limit, fence)
 
     async def get(self, job_ids: Sequence[bytes]) -> list[Job | None]:
         rows = await self._lanes.reads.fetch("jobs/get", list(job_ids))

@@ -15,9 +15,10 @@ class Lanes:
         self.ends = Lane(server)
         self.reads = Lane(server)
         self.hints = Lane(server)  # NOTIFY, which may wait for the commits of others
+        self.roles = Lane(server)  # leases on roles, which must not wait for work
         self.upkeep = Lane(server)  # VACUUM and looks along the line, under load
 
     async def close(self) -> None:
         """Let what is under way end, then disconnect."""
-        for lane in (self.claims, self.ends, self.work, self.hints, self.upkeep, self.reads):
+        for lane in (self.claims, self.ends, self.work, self.hints, self.upkeep, self.reads, self.roles):
             await lane.close()

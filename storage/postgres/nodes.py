@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from ...kernel.clock import Clock
 from ..ports.nodes import NodeStore
 from ..records import Node
+from ..role import Term
+from .fences import run_fenced
+from .lane import TIMEOUT_S, Connection
 from .lanes import Lanes
 from .rows import node_of, storable
 
@@ -36,5 +39,10 @@ class PostgresNodes(NodeStore):
     async def list(self) -> list_of[Node]:
         return [node_of(row) for row in await self._lanes.reads.fetch("nodes/list")]
 
-    async def forget(self, boot_ids: Sequence[bytes]) -> None:
-        await self._lanes.work.fetch("nodes/forget", list_of(boot_ids))
+    async def forget(self, boot_ids: Sequence[bytes], *, fence: Term | None = None) -> None:
+        text = self._lanes.server.text("nodes/forget")
+
+        async def forget(connection: Connection) -> None:
+            await connection.fetch(text, list_of(boot_ids), timeout=TIMEOUT_S)
+
+        await run_fenced(self._lanes.work, fence, forget)

@@ -64,4 +64,5 @@ async def _migrate(connection: Connection, server: Server, *, migrate: bool) -> 
     for migration in missing(found, MIGRATIONS, store=server.shown, url=server.options.url, migrate=migrate):
         for statement in migration.statements:
             await connection.execute(server.in_schema(statement), timeout=_MIGRATION_S)
-        await connection.execute(server.in_schema(_WRITE_META), str(migration.number), str(migration.min_code))
+        found = Schema(migration.number, max(found.min_code, migration.min_code))
+        await connection.execute(server.in_schema(_WRITE_META), str(migration.number), str(found.min_code))

@@ -12,7 +12,9 @@ from ...kernel.clock import Clock, SystemClock
 from ..errors import Unavailable
 from ..job import JobState
 from ..records import CancelAnswer, ErrorRecord, Rescued
-from .lane import Connection, Lane
+from ..role import Term
+from .fences import run_fenced
+from .lane import TIMEOUT_S, Connection, Lane
 from .rows import CANCELLED, EXECUTING, STATES, in_order, storable
 
 _LEASE_LOST = ErrorRecord("lease lost", "the lease ran out before the attempt ended", "")
@@ -42,10 +44,14 @@ class Operations:
         met = await self._meet("jobs/delete", job_ids)
         return [met.pop(job_id, EXECUTING) != EXECUTING for job_id in job_ids]
 
-    async def prune(self, finished_before: int, limit: int) -> int:
+    async def prune(self, finished_before: int, limit: int, fence: Term | None) -> int:
         """How many jobs were removed."""
-        [[count]] = await self._lane.fetch("jobs/prune", finished_before, max(limit, 0))
-        return int(count)
+        text = self._lane.server.text("jobs/prune")
+
+        async def prune(connection: Connection) -> int:
+            return int(await connection.fetchval(text, finished_before, max(limit, 0), timeout=TIMEOUT_S))
+
+        return await run_fenced(self._lane, fence, prune)
 
     async def rescue(self, limit: int, max_crashes: int) -> list[Rescued]:
         """The jobs that were taken, the longest expired first."""

@@ -24,9 +24,11 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as TimedOut
 
 from ..errors import Unavailable
+from ..role import Term, name_bytes
 from .address import Address
 from .faults import translate
 from .keys import Keys
+from .rows import packed
 
 SOCKET_TIMEOUT_S = 5.0
 _HEALTH_CHECK_S = 10
@@ -116,11 +118,13 @@ class Server:
         if client is not None:
             await client.aclose()
 
-    async def call(self, script: Script, batch: bytes, *, is_new_work: bool = False) -> Any:
-        """What a script answers to a batch."""
+    async def call(self, script: Script, batch: bytes, *, is_new_work: bool = False, fence: Term | None = None) -> Any:
+        """What a script answers to a batch. Raises `TermOver` for a fence that does not run."""
         keys = self.keys
         arguments: tuple[_Word, ...] = (len(keys.fixed), *keys.fixed, self.store_id, keys.prefix, batch)
-        return await self._run(script, arguments, is_new_work=is_new_work)
+        if fence is not None:
+            arguments += (packed((name_bytes(fence.role), fence.holder, fence.number)),)
+        return await self._run(script, arguments, is_new_work=is_new_work, fence=fence)
 
     async def stamp(self, script: Script, *arguments: _Word) -> Any:
         """What a script that stands alone answers; its one key is `meta`."""
@@ -135,7 +139,9 @@ class Server:
             await _drop_what_broke(client, error)
             raise translate(error, str(self.address)) from error
 
-    async def _run(self, script: Script, arguments: tuple[_Word, ...], *, is_new_work: bool) -> Any:
+    async def _run(
+        self, script: Script, arguments: tuple[_Word, ...], *, is_new_work: bool, fence: Term | None = None
+    ) -> Any:
         client = self._connected()
         try:
             try:
@@ -144,7 +150,7 @@ class Server:
                 return await _execute(client, "EVAL", script.text, *arguments)
         except (RedisError, OSError) as error:
             await _drop_what_broke(client, error)
-            raise translate(error, str(self.address), is_new_work=is_new_work) from error
+            raise translate(error, str(self.address), is_new_work=is_new_work, fence=fence) from error
 
     def _connected(self) -> aio.Redis:
         if self._client is None:

@@ -6,7 +6,8 @@
 
 Times that people read come from the node's clock, leases from the server's (`TIME`), so no jump of a node's clock ends
 a lease. Durable is what the server's append-only file holds; a failover may lose what was acknowledged last, since
-Redis replicates behind the answer.
+Redis replicates behind the answer. So may a power cut, but for `appendfsync always`: a term granted in that moment is
+forgotten, and its number is given again; a fence compares the holder too, so neither passes for the other.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from ..ports.store import Store
 from ..records import Finding
 from .address import Address
 from .connection import SOCKET_TIMEOUT_S, Server
+from .controls import RedisControls
 from .examine import examine
 from .heartbeats import RedisHeartbeat
 from .jobs import RedisJobs
 from .nodes import RedisNodes
 from .opening import open_store
 from .queues import RedisQueues
+from .roles import RedisRoles
 from .wakeups import SILENCE_S, RedisWakeups
 
 
@@ -52,6 +55,8 @@ class RedisStore(Store):
         self.jobs = RedisJobs(self._server, clock)
         self.queues = RedisQueues(self._server)
         self.nodes = RedisNodes(self._server, clock)
+        self.roles = self._roles = RedisRoles(self._server)
+        self.controls = RedisControls(self._server)
         self.wakeups = RedisWakeups(self._server, clock, os.urandom(16), silence_s=silence_s)
 
     async def open(self, *, migrate: bool = True) -> None:
@@ -64,6 +69,7 @@ class RedisStore(Store):
 
     async def close(self) -> None:
         await self.wakeups.close()
+        await self._roles.close()
         await self._server.close()
 
     def heartbeats(self) -> HeartbeatStore:

@@ -6,7 +6,8 @@ import re
 
 from redis import exceptions as e
 
-from ..errors import Corrupt, Full, InvalidStore, StorageError, StorageReset, Unavailable
+from ..errors import Corrupt, Full, InvalidStore, StorageError, StorageReset, TermOver, Unavailable
+from ..role import Term
 
 # By the first word of the answer; the server will be able to again.
 # Redis 6 wraps what a command answered to a script; newer ones add where at the end.
@@ -31,7 +32,7 @@ _NOT_ALLOWED = (
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 
-def translate(error: Exception, where: str, *, is_new_work: bool = False) -> StorageError:
+def translate(error: Exception, where: str, *, is_new_work: bool = False, fence: Term | None = None) -> StorageError:
     """What an error of the client or of the server means to a caller."""
     text = _WITHIN_SCRIPT.sub("", str(error).strip()) or type(error).__name__
     word = text.split(" ", 1)[0]
@@ -39,6 +40,8 @@ def translate(error: Exception, where: str, *, is_new_work: bool = False) -> Sto
         if is_new_work:
             return Full(f"{where} has used its maxmemory: no new jobs are taken until jobs are pruned or it gets more")
         return Unavailable(f"{where} has used its maxmemory: {text}")
+    if fence is not None and "TERM_OVER" in text:
+        return TermOver(fence)
     if "STORAGE_RESET" in text:
         return StorageReset(f"{where} was emptied or replaced")
     if isinstance(error, _NOT_ALLOWED) or word in _REFUSED:

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from ...kernel.clock import Clock
+from ..errors import TermOver
 from ..job import Job, JobState, NewJob
 from ..ports.jobs import JobStore
 from ..records import (
@@ -25,6 +26,7 @@ from ..records import (
     Retry,
     Snooze,
 )
+from ..role import Term
 from . import rows
 from .connection import Script, Server
 from .counters import counted
@@ -59,11 +61,11 @@ class RedisJobs(JobStore):
         self._server = server
         self._clock = clock
 
-    async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
-        if not jobs:
+    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
+        if not jobs and fence is None:
             return []
         batch = rows.inserted(jobs, self._clock.wall_ms())
-        return _answers(await self._server.call(_INSERT, batch, is_new_work=True))
+        return _answers(await self._server.call(_INSERT, batch, is_new_work=True, fence=fence))
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
         if not requests:
@@ -130,15 +132,19 @@ class RedisJobs(JobStore):
             return []
         return _answers(await self._server.call(_DELETE, rows.packed(list(job_ids))))
 
-    async def prune(self, *, finished_before: int, limit: int) -> int:
+    async def prune(self, *, finished_before: int, limit: int, fence: Term | None = None) -> int:
         removed = 0
-        while removed < limit:
-            wanted = min(PAGE, limit - removed)
-            count = await self._server.call(_PRUNE, rows.packed((finished_before, wanted)))
+        while True:
+            wanted = max(min(PAGE, limit - removed), 0)
+            try:
+                count: int = await self._server.call(_PRUNE, rows.packed((finished_before, wanted)), fence=fence)
+            except TermOver:
+                if not removed:
+                    raise
+                return removed  # while the term ran
             removed += count
-            if count < wanted:
-                break
-        return removed
+            if count < wanted or removed >= limit:
+                return removed
 
     async def get(self, job_ids: Sequence[bytes]) -> list[Job | None]:
         if not job_ids:

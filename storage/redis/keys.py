@@ -15,9 +15,14 @@
     {ns}:seen      hash   boot id -> its last beat and report
     {ns}:boots     set    boot ids that may hold leases
     {ns}:bad       hash   id -> a header that could not be read
+    {ns}:roles     hash   role -> number of its last term, end of that term's lease by the server's clock, holder
+    {ns}:controls  hash   id of a control message -> boot id, verb, body, asked_at
+    {ns}:answers   hash   id of a control message -> its answer
+    {ns}:asked     zset   ids of control messages by asked_at
     {ns}:ready:<queue>  zset  available jobs, score = priority * 2^50 + vtime
     {ns}:due:<queue>    zset  scheduled and retryable jobs by run_at
     {ns}:lease:<boot>   zset  executing jobs by lease_until, milliseconds of the server's clock
+    {ns}:asks:<boot>    zset  ids of control messages that the node has not answered, by asked_at
 
 Jobs are fields rather than keys: a script knows its keys beforehand, and a batch is a handful of commands.
 """
@@ -40,13 +45,17 @@ FIXED = (
     "seen",
     "boots",
     "bad",
+    "roles",
+    "controls",
+    "answers",
+    "asked",
 )
 
 
 class Keys:
     """The keys of one namespace, which is an identifier: nothing in it could close the tag."""
 
-    __slots__ = ("counts", "failure", "fixed", "meta", "prefix", "wakeups")
+    __slots__ = ("answers", "counts", "failure", "fixed", "meta", "prefix", "wakeups")
 
     def __init__(self, namespace: str) -> None:
         self.prefix = f"{{{namespace}}}:"  # of every key; the names of queues and boot ids are joined to it by scripts
@@ -54,4 +63,5 @@ class Keys:
         self.meta = self.prefix + "meta"
         self.counts = self.prefix + "counts"
         self.failure = self.prefix + "failure"
+        self.answers = self.prefix + "answers"
         self.wakeups = self.prefix + "wakeups"  # a channel, not a key

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ...kernel.clock import Clock
 from ..ports.nodes import NodeStore
 from ..records import Node
+from ..role import Term
 from . import rows
 from .connection import Script, Server
 
@@ -32,9 +33,9 @@ class RedisNodes(NodeStore):
         nodes = [rows.node_of(boot_id, said[boot_id], seen[boot_id]) for boot_id in said.keys() & seen.keys()]
         return sorted(nodes, key=lambda node: (node.started_at, node.boot_id))
 
-    async def forget(self, boot_ids: Sequence[bytes]) -> None:
-        if boot_ids:
-            await self._server.call(_FORGET, rows.packed(list(boot_ids)))
+    async def forget(self, boot_ids: Sequence[bytes], *, fence: Term | None = None) -> None:
+        if boot_ids or fence is not None:
+            await self._server.call(_FORGET, rows.packed(list_of(boot_ids)), fence=fence)
 
 
 def _pairs(flat: list_of[bytes]) -> dict[bytes, bytes]:

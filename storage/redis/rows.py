@@ -31,6 +31,7 @@ PRIORITY = 1 << 50  # above every millisecond; times 3 still exact in a double, 
 HEAD = struct.Struct(">Bq16sBiqqBiqqqq")
 _CLAIMED = struct.Struct(">xq16xxi8x8xBi8x8xqq")  # of these what a claim tells: token, attempt, priority, ...
 _LENGTH = struct.Struct(">H")
+ROLE = struct.Struct(">qq16s")  # number, lease_until, holder; prelude.lua knows the same
 
 Columns = Sequence[Any]  # as a script gives them; the functions below give them their types
 

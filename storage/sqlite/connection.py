@@ -28,6 +28,7 @@ _CACHED_STATEMENTS = 256
 _LOOK_AT_FILE_S = 0.25
 
 _END_ALL_LEASES = load(__package__, "sql/leases/end_all.sql")
+_END_ALL_TERMS = load(__package__, "sql/roles/end_all.sql")
 
 
 @dataclass(slots=True)
@@ -167,6 +168,10 @@ def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *
         if meta(connection, "machine_boot") != boot:
             connection.execute(_END_ALL_LEASES.text)
             _set_meta(connection, "machine_boot", boot)
+        # Noted apart: code from before roles ends leases alone.
+        if meta(connection, "roles_boot") != boot:
+            connection.execute(_END_ALL_TERMS.text)
+            _set_meta(connection, "roles_boot", boot)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

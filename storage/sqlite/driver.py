@@ -17,6 +17,7 @@ from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
 from .connection import Opened, open_store, side_folder
+from .controls import SqliteControls
 from .examine import examine
 from .faults import no_room
 from .heartbeats import SqliteHeartbeat
@@ -26,6 +27,7 @@ from .nodes import SqliteNodes
 from .presence import Presence
 from .queues import SqliteQueues
 from .reader import Reader
+from .roles import SqliteRoles
 from .transactions import SqliteTransactions
 from .turns import LockWaits
 from .wakeups import SqliteWakeups
@@ -67,6 +69,8 @@ class SqliteStore(Store):
         self.jobs = SqliteJobs(self._writer, self._reader, self._presence, clock)
         self.queues = SqliteQueues(self._writer, self._reader)
         self.nodes = SqliteNodes(self._writer, self._reader, self._presence)
+        self.roles = SqliteRoles(self._writer)
+        self.controls = SqliteControls(self._writer, self._reader)
         self.wakeups = SqliteWakeups(self._writer, self._presence, clock, self.path, use_sockets=use_sockets)
         self._transactions = SqliteTransactions(self.path, clock, self._reader, self.wakeups, self._refusal)
         self.transactions = self._transactions

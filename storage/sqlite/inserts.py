@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..job import NewJob
+from ..role import Term
 from ..statements import load
+from .roles import check_term
 from .rows import AVAILABLE, SCHEDULED
 from .transaction import Shortfall, Transaction, Value
 
 _INSERT = load(__package__, "sql/jobs/insert.sql")
 _WIDTH = 10
+
+
+class Fenced(NamedTuple):
+    """One call of `insert` with a term as its fence."""
+
+    jobs: Sequence[NewJob]
+    fence: Term
 
 
 def insert(tx: Transaction, calls: Sequence[Sequence[NewJob]]) -> list[list[bool]]:
@@ -33,6 +43,15 @@ def insert(tx: Transaction, calls: Sequence[Sequence[NewJob]]) -> list[list[bool
     for (queue, state), count in added.items():
         tx.moved(queue, None, state, count)
     return [[True] * len(jobs) for jobs in calls]
+
+
+def insert_fenced(tx: Transaction, calls: Sequence[Fenced]) -> list[list[bool]]:
+    """Per call and job: whether it was created. Raises `TermOver`."""
+    answers: list[list[bool]] = []
+    for jobs, fence in calls:
+        check_term(tx, fence)
+        answers += insert(tx, [jobs])
+    return answers
 
 
 def _insert_one(tx: Transaction, job: NewJob) -> bool:

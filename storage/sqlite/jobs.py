@@ -20,6 +20,7 @@ from ..records import (
     Retry,
     Snooze,
 )
+from ..role import Term
 from ..statements import load
 from . import claims, inserts, leases, operations
 from .ends import Ends, backs_of_hand_backs, backs_of_retries, backs_of_snoozes, finish, put_back
@@ -46,7 +47,10 @@ class SqliteJobs(JobStore):
         self._presence = presence
         self._clock = clock
 
-    def insert(self, jobs: Sequence[NewJob]) -> Future[list[bool]]:
+    def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> Future[list[bool]]:
+        if fence is not None:
+            call = inserts.Fenced(jobs, fence)
+            return self._writer.submit(inserts.insert_fenced, call, rows=len(jobs), is_new_work=True)
         return self._writer.submit(inserts.insert, jobs, rows=len(jobs), is_new_work=True)
 
     def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> Future[list[ClaimReply]]:
@@ -83,8 +87,8 @@ class SqliteJobs(JobStore):
     def delete(self, job_ids: Sequence[bytes]) -> Future[list[bool]]:
         return self._writer.submit(operations.delete, job_ids, rows=len(job_ids) * _SLOW_ROWS)
 
-    def prune(self, *, finished_before: int, limit: int) -> Future[int]:
-        return self._writer.submit(operations.prune, operations.Prune(finished_before, limit), rows=limit)
+    def prune(self, *, finished_before: int, limit: int, fence: Term | None = None) -> Future[int]:
+        return self._writer.submit(operations.prune, operations.Prune(finished_before, limit, fence), rows=limit)
 
     async def get(self, job_ids: Sequence[bytes]) -> list[Job | None]:
         found = {job.id: job for job in map(job_of, await self._reader.rows(_GET, job_ids))}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from builtins import list as list_of
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..ports.nodes import NodeStore
 from ..records import Node
+from ..role import Term
 from ..statements import load
 from .presence import Presence
 from .reader import Reader
+from .roles import check_term
 from .rows import node_of
 from .transaction import Transaction
 from .writer import Writer
@@ -34,9 +37,14 @@ class SqliteNodes(NodeStore):
     async def list(self) -> list_of[Node]:
         return [node_of(row) for row in await self._reader.all(_LIST)]
 
-    async def forget(self, boot_ids: Sequence[bytes]) -> None:
-        await self._writer.submit(_forget, boot_ids, rows=len(boot_ids))
+    async def forget(self, boot_ids: Sequence[bytes], *, fence: Term | None = None) -> None:
+        await self._writer.submit(_forget, _Forget(boot_ids, fence), rows=len(boot_ids))
         self._presence.leave(boot_ids)
+
+
+class _Forget(NamedTuple):
+    boot_ids: Sequence[bytes]
+    fence: Term | None
 
 
 def _register(tx: Transaction, calls: Sequence[Node]) -> list[None]:
@@ -46,8 +54,9 @@ def _register(tx: Transaction, calls: Sequence[Node]) -> list[None]:
     return [None] * len(calls)
 
 
-def _forget(tx: Transaction, calls: Sequence[Sequence[bytes]]) -> list[None]:
-    for boot_ids in calls:
+def _forget(tx: Transaction, calls: Sequence[_Forget]) -> list[None]:
+    for boot_ids, fence in calls:
+        check_term(tx, fence)
         for boot_id in boot_ids:
             tx.write(_FORGET, (boot_id,))
     return [None] * len(calls)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from ..records import CancelAnswer
+from ..role import Term
 from ..statements import load
+from .roles import check_term
 from .rows import AVAILABLE, CANCELLED, EXECUTING, TERMINAL_CODES
 from .transaction import Transaction
 
@@ -33,6 +35,7 @@ class Prune(NamedTuple):
 
     finished_before: int
     limit: int
+    fence: Term | None = None
 
 
 def cancel(tx: Transaction, calls: Sequence[Cancel]) -> list[list[CancelAnswer]]:
@@ -94,6 +97,7 @@ def _delete(tx: Transaction, job_id: bytes) -> bool:
 
 
 def _prune(tx: Transaction, call: Prune) -> int:
+    check_term(tx, call.fence)
     rows = cast("list[tuple[bytes, str, int]]", tx.all(_PRUNE, (call.finished_before, call.limit)))
     ids = [job_id for job_id, _, _ in rows]
     tx.write_rows(_DELETE, ids, 1)

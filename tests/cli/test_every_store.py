@@ -122,6 +122,7 @@ def test_doctor_tells_how_far_a_server_is_and_how_durable(here: Cli, url: str) -
     assert found["durability"][0] == "ok"
     if url.startswith("sqlite"):
         assert {"sqlite", "integrity", "room"} <= found.keys()
+        assert found["sqlite"][1].endswith(", schema 2")
         return
     assert found["connectivity"][1].startswith("answers in ")
     assert found["clock"][0] == "ok"
@@ -133,4 +134,4 @@ def test_doctor_tells_how_far_a_server_is_and_how_durable(here: Cli, url: str) -
     else:
         assert "fsync on, full_page_writes on, synchronous_commit on: " in found["durability"][1]
         assert found["wake-ups"][1].startswith("LISTEN hears a NOTIFY in ")
-        assert ", schema 1 in fresh_" in found["postgres"][1]
+        assert ", schema 2 in fresh_" in found["postgres"][1]

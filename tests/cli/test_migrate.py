@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from callboard.storage import migrate as known
-from callboard.storage.migrate import Migration
+from callboard.storage.migrate import Migration, load_migrations
+from callboard.storage.postgres.opening import MIGRATIONS as POSTGRES
+from callboard.storage.redis.opening import MIGRATIONS as REDIS
 from tests.support.urls import KINDS, SERVERS, fresh_url
 
 from .conftest import Cli
 
+KNOWN = {
+    "sqlite": load_migrations("callboard.storage.sqlite", "sql/migrations"),
+    "postgres": POSTGRES,
+    "redis": REDIS,
+}
 KEPT = [kind for kind in KINDS if kind != "memory"]
 
 
@@ -58,6 +64,7 @@ def test_memory_needs_none(cli: Cli) -> None:
 @pytest.mark.parametrize("url", KEPT, indirect=True)
 def test_an_older_schema_is_brought_up_to_date(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cli("enqueue", "send", "--store", url) if url.startswith("sqlite") else cli("migrate", "--store", url)
+    newest = newest_of(url)
     add_a_migration(monkeypatch, min_code=1)
 
     listed = cli("jobs", "list", "--store", url)
@@ -65,23 +72,27 @@ def test_an_older_schema_is_brought_up_to_date(cli: Cli, url: str, monkeypatch: 
     done = cli("migrate", "--json", "--store", url)
 
     assert (listed.code, listed.out) == (2, "")
-    assert " has schema 1, this code expects 2: `callboard migrate --store " in listed.err
-    assert (checked.code, checked.json["needed"], checked.json["found"]) == (1, True, 1)
-    assert done.json == {"store": url, "needed": True, "migrated": True, "found": 1}
+    assert f" has schema {newest}, this code expects {newest + 1}: `callboard migrate --store " in listed.err
+    assert (checked.code, checked.json["needed"], checked.json["found"]) == (1, True, newest)
+    assert done.json == {"store": url, "needed": True, "migrated": True, "found": newest}
     assert cli("migrate", "--check", "--store", url).code == 0
     assert cli("jobs", "list", "--store", url).code == 0
 
 
 @pytest.mark.parametrize("url", KEPT, indirect=True)
 def test_a_schema_of_newer_code_is_left_alone(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = newest_of(url)
     with monkeypatch.context() as newer:
-        add_a_migration(newer, min_code=2)
+        add_a_migration(newer, min_code=newest + 1)
         cli("migrate", "--store", url)
 
     for command in (["migrate"], ["migrate", "--check"], ["doctor"]):
         said = cli(*command, "--store", url)
         assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-        assert "has schema 2, which needs code that knows schema 2 or newer; this code knows 1: upgrade" in said.err
+        assert (
+            f"has schema {newest + 1}, which needs code that knows schema {newest + 1} or newer;"
+            f" this code knows {newest}: upgrade"
+        ) in said.err
 
 
 @pytest.mark.parametrize("url", SERVERS, indirect=True)
@@ -100,23 +111,22 @@ def test_every_command_names_the_migration_that_a_server_needs(
         assert (said.code, said.out) == (2, ""), command
         line = said.err.splitlines()[-1]
         assert line.startswith("callboard: ")
-        assert "has no schema, this code expects 1: `callboard migrate --store " in line
+        assert f"has no schema, this code expects {newest_of(url)}: `callboard migrate --store " in line
         assert url in line
         assert line.endswith(" brings it up to date")
 
 
 def add_a_migration(monkeypatch: pytest.MonkeyPatch, *, min_code: int) -> None:
     """As a newer version of this code has it, on every store."""
-    second = Migration(2, min_code, ())
-    for store in ("postgres", "redis"):
-        place = f"callboard.storage.{store}.opening.MIGRATIONS"
-        monkeypatch.setattr(place, (*_migrations_of(store), second))
-    load = known.load_migrations
-    monkeypatch.setattr("callboard.storage.sqlite.connection.load_migrations", lambda *where: (*load(*where), second))
+    for store, migrations in KNOWN.items():
+        more = (*migrations, Migration(migrations[-1].number + 1, min_code, ()))
+        if store == "sqlite":
+            monkeypatch.setattr("callboard.storage.sqlite.connection.load_migrations", lambda *where, more=more: more)
+        else:
+            monkeypatch.setattr(f"callboard.storage.{store}.opening.MIGRATIONS", more)
 
 
-def _migrations_of(store: str) -> tuple[Migration, ...]:
-    from callboard.storage.postgres.opening import MIGRATIONS as POSTGRES
-    from callboard.storage.redis.opening import MIGRATIONS as REDIS
-
-    return POSTGRES if store == "postgres" else REDIS
+def newest_of(url: str) -> int:
+    """The newest migration that this code knows for that kind of store."""
+    [migrations] = [migrations for store, migrations in KNOWN.items() if url.startswith(store)]
+    return migrations[-1].number

@@ -10,16 +10,20 @@ from __future__ import annotations
 import random
 import threading
 from abc import abstractmethod
+from builtins import list as list_of
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import ParamSpec, Protocol, TypeVar
 
+from callboard.storage.control import Control, ControlAnswer
 from callboard.storage.errors import Unavailable
 from callboard.storage.job import Job, JobState, NewJob
+from callboard.storage.ports.controls import ControlStore
 from callboard.storage.ports.jobs import HeartbeatStore, JobStore
 from callboard.storage.ports.nodes import NodeStore
 from callboard.storage.ports.queues import QueueStore
+from callboard.storage.ports.roles import RoleStore
 from callboard.storage.ports.store import Store
 from callboard.storage.ports.wakeups import WakeupStore
 from callboard.storage.records import (
@@ -40,6 +44,7 @@ from callboard.storage.records import (
     Snooze,
     Wakeup,
 )
+from callboard.storage.role import RoleRow, Term
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -144,6 +149,8 @@ class FaultyStore(Store):
         self.jobs = _FaultyJobs(inner.jobs, self._faults)
         self.queues = _FaultyQueues(inner.queues, self._faults)
         self.nodes = _FaultyNodes(inner.nodes, self._faults)
+        self.roles = _FaultyRoles(inner.roles, self._faults)
+        self.controls = _FaultyControls(inner.controls, self._faults)
         self.wakeups = _FaultyWakeups(inner.wakeups, self._faults)
 
     async def open(self, *, migrate: bool = True) -> None:
@@ -178,8 +185,8 @@ class _FaultyJobs(JobStore):
         self._inner = inner
         self._call = faults.call
 
-    async def insert(self, jobs: Sequence[NewJob]) -> list[bool]:
-        return await self._call("jobs.insert", self._inner.insert, jobs)
+    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
+        return await self._call("jobs.insert", self._inner.insert, jobs, fence=fence)
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
         return await self._call("jobs.claim", self._inner.claim, requests, boot_id=boot_id, lease_ms=lease_ms)
@@ -208,8 +215,10 @@ class _FaultyJobs(JobStore):
     async def delete(self, job_ids: Sequence[bytes]) -> list[bool]:
         return await self._call("jobs.delete", self._inner.delete, job_ids)
 
-    async def prune(self, *, finished_before: int, limit: int) -> int:
-        return await self._call("jobs.prune", self._inner.prune, finished_before=finished_before, limit=limit)
+    async def prune(self, *, finished_before: int, limit: int, fence: Term | None = None) -> int:
+        return await self._call(
+            "jobs.prune", self._inner.prune, finished_before=finished_before, limit=limit, fence=fence
+        )
 
     async def get(self, job_ids: Sequence[bytes]) -> list[Job | None]:
         return await self._call("jobs.get", self._inner.get, job_ids)
@@ -270,8 +279,47 @@ class _FaultyNodes(NodeStore):
     async def list(self) -> Sequence[Node]:
         return await self._call("nodes.list", self._inner.list)
 
-    async def forget(self, boot_ids: Sequence[bytes]) -> None:
-        await self._call("nodes.forget", self._inner.forget, boot_ids)
+    async def forget(self, boot_ids: Sequence[bytes], *, fence: Term | None = None) -> None:
+        await self._call("nodes.forget", self._inner.forget, boot_ids, fence=fence)
+
+
+class _FaultyRoles(RoleStore):
+    def __init__(self, inner: RoleStore, faults: _Faults) -> None:
+        self._inner = inner
+        self._call = faults.call
+
+    async def campaign(self, roles: Sequence[str], *, holder: bytes, lease_ms: int) -> list_of[RoleRow]:
+        return await self._call("roles.campaign", self._inner.campaign, roles, holder=holder, lease_ms=lease_ms)
+
+    async def renew(self, terms: Sequence[Term], *, lease_ms: int) -> list_of[bool]:
+        return await self._call("roles.renew", self._inner.renew, terms, lease_ms=lease_ms)
+
+    async def resign(self, terms: Sequence[Term]) -> list_of[bool]:
+        return await self._call("roles.resign", self._inner.resign, terms)
+
+    async def list(self) -> Sequence[RoleRow]:
+        return await self._call("roles.list", self._inner.list)
+
+
+class _FaultyControls(ControlStore):
+    def __init__(self, inner: ControlStore, faults: _Faults) -> None:
+        self._inner = inner
+        self._call = faults.call
+
+    async def send(self, controls: Sequence[Control]) -> None:
+        await self._call("controls.send", self._inner.send, controls)
+
+    async def take(self, boot_id: bytes, *, limit: int) -> Sequence[Control]:
+        return await self._call("controls.take", self._inner.take, boot_id, limit=limit)
+
+    async def answer(self, answers: Sequence[ControlAnswer]) -> None:
+        await self._call("controls.answer", self._inner.answer, answers)
+
+    async def answers(self, ids: Sequence[bytes]) -> Sequence[ControlAnswer | None]:
+        return await self._call("controls.answers", self._inner.answers, ids)
+
+    async def prune(self, *, asked_before: int) -> int:
+        return await self._call("controls.prune", self._inner.prune, asked_before=asked_before)
 
 
 class _FaultyWakeups(WakeupStore):

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from callboard.kernel.clock import Clock, ManualClock
 from callboard.storage.memory.driver import MemoryStore
@@ -20,6 +20,7 @@ from callboard.storage.ports.store import Store
 from callboard.storage.postgres.driver import PostgresStore
 from callboard.storage.redis.address import Address
 from callboard.storage.redis.driver import RedisStore
+from callboard.storage.redis.rows import ROLE
 from callboard.storage.sqlite.driver import SqliteStore
 from tests.support.servers import postgres
 from tests.support.servers import redis as redis_server
@@ -103,7 +104,10 @@ class PostgresPlace(Place):
 
     async def pass_time(self, seconds: float) -> None:
         await super().pass_time(seconds)
-        await postgres.execute(f"UPDATE {self.schema}.running SET lease_until = lease_until - {int(seconds * 1000)}")
+        for table in ("running", "roles"):
+            await postgres.execute(
+                f"UPDATE {self.schema}.{table} SET lease_until = lease_until - {int(seconds * 1000)}"
+            )
 
 
 class RedisPlace(Place):
@@ -140,6 +144,11 @@ class RedisPlace(Place):
             for key in client.scan_iter(f"{{{self.namespace}}}:lease:*", count=1000):
                 for member in client.execute_command("ZRANGE", key, 0, -1) or ():
                     client.execute_command("ZINCRBY", key, -seconds * 1000, member)
+            roles = f"{{{self.namespace}}}:roles"
+            found: Any = client.hgetall(roles)
+            for role, raw in found.items():
+                number, lease_until, holder = ROLE.unpack(raw)
+                client.hset(roles, role, ROLE.pack(number, lease_until - int(seconds * 1000), holder))
 
 
 PLACES: dict[str, type[Place]] = {"memory": MemoryPlace, "sqlite": SqlitePlace}

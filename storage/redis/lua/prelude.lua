@@ -1,8 +1,10 @@
 -- Stands before every script.
 -- KEYS: the fixed keys in the order of keys.py. Keys of a queue or a boot id are joined from the tag: the same slot.
 -- ARGV[1]: store_id, as it was when the handle was opened. ARGV[2]: the tag. ARGV[3]: the batch, as each script says.
+-- ARGV[4], if there is one: the term with which the script may run: role, holder, number.
 local META, HEAD, BODY, RESULT, REASON, PROGRESS, FAILURE = unpack(KEYS, 1, 7)
 local IDS, DONE, COUNTS, QUEUES, NODES, SEEN, BOOTS, BAD = unpack(KEYS, 8, 15)
+local ROLES, CONTROLS, ANSWERS, ASKED = unpack(KEYS, 16, 19)
 -- A store that was emptied or replaced must not take a token from before.
 if redis.call('HGET', META, 'store_id') ~= ARGV[1] then
     return redis.error_reply('STORAGE_RESET')
@@ -22,6 +24,7 @@ local CHUNK = 4000 -- arguments at once: unpack gives up near 8,000
 local function ready_key(queue) return TAG .. 'ready:' .. queue end
 local function due_key(queue) return TAG .. 'due:' .. queue end
 local function lease_key(boot) return TAG .. 'lease:' .. boot end
+local function asks_key(boot) return TAG .. 'asks:' .. boot end
 
 -- Whether these bytes are a header.
 local function is_head(raw)
@@ -148,6 +151,25 @@ end
 local function server_ms()
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local ROLE = '>i8i8c16' -- number, lease_until, holder; as ROLE in rows.py
+
+-- A role's last term: number, lease_until, holder.
+local function role_of(name)
+    local raw = redis.call('HGET', ROLES, name)
+    if not raw then return 0, NEVER, NOBODY end
+    return struct.unpack(ROLE, raw)
+end
+
+local function is_running(name, holder, number, now)
+    local last, lease_until, held_by = role_of(name)
+    return last == number and held_by == holder and lease_until > now
+end
+
+if ARGV[4] then
+    local role, holder, number = unpack(cmsgpack.unpack(ARGV[4]))
+    if not is_running(role, holder, number, server_ms()) then return redis.error_reply('TERM_OVER') end
 end
 
 -- Whether a job executes under exactly this claim: the fence of all writes for it.

@@ -19,14 +19,18 @@ from typing import TypeVar
 import pytest
 
 from callboard.kernel.clock import ManualClock
-from callboard.storage.errors import Unavailable
+from callboard.storage.control import Control, ControlAnswer
+from callboard.storage.errors import TermOver, Unavailable
 from callboard.storage.job import Claimed, JobState, Verb
+from callboard.storage.ports.store import Store
 from callboard.storage.records import HandBack, Node
+from callboard.storage.role import Term
 from tests.support.faulty_store import FaultPlan, FaultyStore, NthCall, SomeCalls, When
 from tests.support.node_hands import OOPS, NodeHands, assert_counters_are_true
 from tests.support.stores import Place
 
 T = TypeVar("T")
+LETTERS = ((b"O", 1), (b"N", 2))  # of control messages, and when they were asked
 Make = Callable[[int], Awaitable[Place]]
 
 
@@ -39,6 +43,8 @@ class Life:
     counts: dict[JobState, int] = field(default_factory=dict)
     paused: list[str] = field(default_factory=list)
     nodes: int = 0
+    terms: list[Term] = field(default_factory=list)
+    controls: list[object] = field(default_factory=list)
 
 
 async def repeated(call: Callable[[], Awaitable[T]]) -> T:
@@ -88,7 +94,7 @@ class Patient:
 
 
 async def live(place: Place, plan: FaultPlan) -> Life:
-    """Ten jobs through every verb there is, and what became of them."""
+    """Ten jobs through every verb there is, a role through three terms, a request to the node: what became of them."""
     store = place.handle()
     await store.open()
     faulty = FaultyStore(store, plan)
@@ -133,7 +139,8 @@ async def live(place: Place, plan: FaultPlan) -> Life:
     await repeated(lambda: jobs.delete([ids["job.a"]]))
     await repeated(lambda: jobs.prune(finished_before=place.clock.wall_ms() - 90_000, limit=10))
 
-    life = Life(starts=node.starts)
+    await live_by_roles(faulty, hands, place, life := Life(starts=node.starts))
+    await live_by_controls(faulty, hands, life)
     for name, job_id in ids.items():
         [job] = await store.jobs.get([job_id])
         if job is not None:
@@ -145,6 +152,47 @@ async def live(place: Place, plan: FaultPlan) -> Life:
     await assert_counters_are_true(store)
     await store.close()
     return life
+
+
+async def live_by_roles(store: Store, hands: NodeHands, place: Place, life: Life) -> None:
+    """Three terms of one role: the first is resigned, the second runs out, the third goes on."""
+    roles, jobs = store.roles, store.jobs
+
+    async def campaign() -> Term:
+        [row] = await repeated(lambda: roles.campaign(["janitor"], holder=hands.boot_id, lease_ms=30_000))
+        assert row.term is not None
+        life.terms.append(row.term)
+        return row.term
+
+    first = await campaign()
+    assert await repeated(lambda: roles.renew([first], lease_ms=30_000)) == [True]
+    job = hands.new_job(name="job.k", run_in_s=3600)
+    await repeated(lambda: jobs.insert([job], fence=first))
+    assert [found and found.id for found in await repeated(lambda: jobs.get([job.id]))] == [job.id]
+    await repeated(lambda: store.nodes.forget([b"?" * 16], fence=first))
+    await repeated(lambda: roles.resign([first]))
+    with pytest.raises(TermOver):
+        await repeated(lambda: jobs.prune(finished_before=1 << 50, limit=10, fence=first))
+    second = await campaign()
+    await place.pass_time(30)
+    assert await repeated(lambda: roles.renew([second], lease_ms=30_000)) == [False]
+    third = await campaign()
+    await repeated(lambda: jobs.prune(finished_before=0, limit=10, fence=third))
+    assert [row.term for row in await repeated(lambda: roles.list())] == [third]
+
+
+async def live_by_controls(store: Store, hands: NodeHands, life: Life) -> None:
+    """One request that is answered, and one that is not."""
+    controls = store.controls
+    old, new = (Control(letter * 16, hands.boot_id, "ping", letter, asked_at) for letter, asked_at in LETTERS)
+    await repeated(lambda: controls.send([old]))
+    await repeated(lambda: controls.send([new]))
+    life.controls += await repeated(lambda: controls.take(hands.boot_id, limit=10))
+    await repeated(lambda: controls.answer([ControlAnswer(new.id, b"pong")]))
+    life.controls += await repeated(lambda: controls.take(hands.boot_id, limit=10))
+    await repeated(lambda: controls.prune(asked_before=2))
+    life.controls += await repeated(lambda: controls.take(hands.boot_id, limit=10))
+    life.controls += await repeated(lambda: controls.answers([old.id, new.id]))
 
 
 @pytest.fixture
@@ -173,6 +221,9 @@ async def test_a_life_without_faults_is_what_it_should_be(place: Place) -> None:
     once, twice = ({f"job.{letter}": times for letter in letters} for times, letters in ((1, "agi"), (2, "bcdefh")))
     assert life.starts == Counter(once | twice)
     assert (life.paused, life.nodes) == ([], 1)
+    assert life.terms == [Term("janitor", b"A" * 16, number) for number in (1, 2, 3)]
+    old, new = (Control(letter * 16, b"A" * 16, "ping", letter, asked_at) for letter, asked_at in LETTERS)
+    assert life.controls == [old, new, old, None, ControlAnswer(new.id, b"pong")]
 
 
 @pytest.mark.parametrize("when", list(When), ids=lambda when: when.value)
@@ -189,8 +240,10 @@ async def test_any_one_call_may_fail(place: Place, fresh_place: Make, when: When
         assert life == expected, f"call {n}, {plan.failed}, failed {when.value} it took effect"
 
     verbs = {*Verb, "insert", "prune"} - {Verb.PROMOTE}
-    switches = ["queues.pause", "queues.resume", "nodes.register", "heartbeat"]
-    assert {*(f"jobs.{verb}" for verb in verbs), *switches} <= set(failed)
+    switches = ["queues.pause", "queues.resume", "nodes.register", "nodes.forget", "heartbeat"]
+    roles = [f"roles.{verb}" for verb in ("campaign", "renew", "resign", "list")]
+    controls = [f"controls.{verb}" for verb in ("send", "take", "answer", "answers", "prune")]
+    assert {*(f"jobs.{verb}" for verb in verbs), *switches, *roles, *controls} <= set(failed)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,4 @@
+UPDATE controls
+SET answer = ?
+WHERE id = ?
+    AND answer IS NULL

@@ -1,0 +1,2 @@
+DELETE FROM controls
+WHERE asked_at < ?

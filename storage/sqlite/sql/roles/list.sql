@@ -1,0 +1,3 @@
+SELECT name, holder, number, lease_until
+FROM roles
+ORDER BY name

@@ -1,0 +1,3 @@
+SELECT holder, number, lease_until
+FROM roles
+WHERE name = ?
