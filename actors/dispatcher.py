@@ -70,7 +70,7 @@ class Dispatcher(Actor):
                     self._room = room - (self._assigned - assigned)
                 case Look():
                     self._may_have_work = True
-        if self._may_have_work and self._room > 0 and self._node.claims:
+        if self._may_have_work and self._room > 0 and self._node.may_claim(self._queue):
             await self._claim()
         return [None] * len(messages)
 

@@ -1,4 +1,8 @@
-"""Removes what nobody needs any more: terminal jobs past their retention, rows of nodes that are long gone."""
+"""Removes what nobody needs any more: terminal jobs past their retention, rows of nodes that are long gone, old
+control messages. The duty of role "janitor"; each removal carries the term.
+
+Nothing waits for it: expired leases are the rescuer's, on every node, and need no row of any node.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ from dataclasses import dataclass
 
 from ..kernel.actor import Actor
 from ..kernel.errors import CallboardError
+from ..storage.errors import TermOver
 from ..storage.messages import ForgetNodes, PruneJobs
-from ..storage.ports.nodes import NodeStore
+from ..storage.ports.store import Store
 from .node import NodeParts
+from .tenure import Tenure
 
 EVERY_S = 30.0
 BATCH = 1000  # a larger one would hold the store's lock too long
 NODE_GONE_AFTER_LEASES = 10
+CONTROLS_KEPT_S = 3600.0  # whoever asked has long ceased to wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +28,13 @@ class Tidy:
 
 
 class Janitor(Actor):
-    """Prunes every half minute, and again soon while a batch comes back full. Correct with many of them at once."""
+    """Prunes every half minute, and again soon while a batch comes back full."""
 
-    def __init__(self, nodes: NodeStore, *, node: NodeParts, retention_s: float) -> None:
-        self._nodes = nodes
+    def __init__(self, store: Store, *, node: NodeParts, retention_s: float, tenure: Tenure) -> None:
+        self._store = store
         self._node = node
         self._retention_s = retention_s
+        self._tenure = tenure
 
     async def started(self) -> None:
         self._storage = self.context.ref("store")
@@ -36,9 +44,12 @@ class Janitor(Actor):
         now_ms = self.context.clock.wall_ms()
         removed = 0
         try:
-            request = PruneJobs(now_ms - int(self._retention_s * 1000), BATCH)
+            request = PruneJobs(now_ms - int(self._retention_s * 1000), BATCH, self._tenure.fence())
             removed = await self._storage.ask(request, timeout=EVERY_S)
             await self._forget_nodes(now_ms)
+            await self._store.controls.prune(asked_before=now_ms - int(CONTROLS_KEPT_S * 1000))
+        except TermOver:
+            return  # the leader stops this actor, or has another start elsewhere
         except CallboardError as error:
             self._node.log.warning("old jobs could not be pruned; trying again", error=str(error))
         pause_s = 0.1 if removed == BATCH else EVERY_S * self._node.rng.uniform(0.8, 1.0)
@@ -46,6 +57,6 @@ class Janitor(Actor):
 
     async def _forget_nodes(self, now_ms: int) -> None:
         limit = now_ms - int(NODE_GONE_AFTER_LEASES * self._node.lease_ms)
-        gone = [node.boot_id for node in await self._nodes.list() if node.seen_at < limit]
+        gone = [node.boot_id for node in await self._store.nodes.list() if node.seen_at < limit]
         if gone:
-            await self._storage.ask(ForgetNodes(gone), timeout=EVERY_S)
+            await self._storage.ask(ForgetNodes(gone, self._tenure.fence()), timeout=EVERY_S)

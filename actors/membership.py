@@ -34,7 +34,7 @@ LOOKS_IN_DOUBT = 50  # while renewals fail: between giving a lease up and its en
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class JobsChanged:
     """Something may have been asked of a running job."""
 
 
@@ -61,7 +61,7 @@ class Membership(Actor):
         self._clock = self.context.clock
         self._storage = self.context.ref("store")
         me = self.context.ref()
-        await self.context.ref("wakeups").tell(Subscribe("control", "", me, Control()))
+        await self.context.ref("wakeups").tell(Subscribe("control", "", me, JobsChanged()))
         self._latest_report = self._report()
         self._row = Node(
             boot_id=self._node.boot_id,
@@ -95,7 +95,7 @@ class Membership(Actor):
                 if error != self._missed:
                     self._node.log.warning("leases could not be renewed; trying again", error=error)
                 self._missed = error
-            case Control():
+            case JobsChanged():
                 self._heartbeat.nudge()
             case CheckTrust():
                 self._latest_report = self._report()

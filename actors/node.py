@@ -13,6 +13,7 @@ from ..storage.ports.jobs import JobStore
 from ..storage.ports.transaction import TransactionStore
 from .inflight import InFlight
 from .node_log import NodeLog
+from .tenure import Seat
 from .trust import Trust
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ class NodeParts:
     runtime: Any = None  # what ctx.runtime gives
     finished: int = 0  # attempts whose outcome was written
     is_draining: bool = False  # nothing is claimed any more
+    paused: set[str] = field(default_factory=set)  # queues from which an operator lets this node claim nothing
     is_held: bool = False  # nothing is claimed for now: a test lets its jobs run when it says so
     in_flight: InFlight = field(default_factory=InFlight)
     running: dict[str, Mapping[bytes, Attempt]] = field(default_factory=dict)  # by queue: attempts that go on now
+    seats: dict[str, Seat] = field(default_factory=dict)  # by role: what this node knows of it
     trust: Trust = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,10 +77,9 @@ class NodeParts:
             )
         return self.transactions
 
-    @property
-    def claims(self) -> bool:
-        """Whether anything may be claimed now."""
-        return not (self.is_draining or self.is_held or self.trust.reset is not None)
+    def may_claim(self, queue: str) -> bool:
+        """Whether jobs of that queue may be claimed now."""
+        return not (self.is_draining or self.is_held or self.trust.reset is not None or queue in self.paused)
 
     def store_was_reset(self, why: str) -> None:
         """Stop relying on the store, and say so once."""

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -69,6 +69,22 @@ class Clock(Protocol):
         finally:
             if timer is not None:
                 timer.cancel()
+
+    async def limit(self, call: Awaitable[T], timeout_s: float) -> T:
+        """What `call` gives; it is cancelled, and `TimeoutError` raised, when `timeout_s` seconds pass before."""
+        task = asyncio.ensure_future(call)
+        timer = self.call_later(timeout_s, partial(task.cancel, _LATE))
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            if error.args != (_LATE,):
+                raise
+            raise TimeoutError from None
+        finally:
+            timer.cancel()
+
+
+_LATE = "callboard: the time for a call is over"
 
 
 def _give_up(future: asyncio.Future[T]) -> None:

@@ -117,17 +117,19 @@ class Supervisor:
             raise ActorStopped(child.path, "it was stopped while it started")
         return Ref(child.path, seat.system.transport)
 
-    async def stop_child(self, id: str) -> None:
+    async def stop_child(self, id: str, *, within_s: float | None = None) -> None:
         """Stop a child and remove it; return when it has ended, at most its shutdown time and a second later.
 
-        Raises `ValueError` when there is none of that id.
+        With `within_s` it has that long, if that is shorter. Raises `ValueError` when there is none of that id.
         """
         child = self.children.get(id)
         if child is None:
             raise ValueError(f"expected one of {', '.join(self.children) or 'no children'}, found {id!r}")
         if child.incarnation is not None and child.exit is None:
             end = child.attend()
-            child.stop(child.system.now() + child.shutdown_s(), final=True)
+            shutdown_s = child.shutdown_s()
+            limit_s = shutdown_s if within_s is None else min(within_s, shutdown_s)
+            child.stop(child.system.now() + limit_s, final=True)
             while await end is None:
                 end = child.attend()  # that was its start, which came first
         self._forget(child)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..actors.bell import Bell
+from ..actors.controls import Hands
 from ..actors.names import validate_queue
 from ..actors.node import SIDE_BY_SIDE, TOGETHER, NodeParts
 from ..actors.node_log import NodeLog
+from ..kernel.child import ChildSpec
 from ..kernel.codec import encode
 from ..kernel.ref import Ref
 from ..kernel.supervisor import Supervisor
@@ -16,9 +21,11 @@ from ..kernel.system import ChildEvent
 from ..storage.actor import StoreHealth
 from ..storage.ids import IdFactory
 from ..storage.job import NewJob
+from ..storage.messages import Committed
 from ..storage.ports.store import Store
 from ..storage.ports.transaction import TransactionStore
 from ..storage.urls import store_of
+from .asking import Asking
 from .definitions import Definitions
 from .drain import drain
 from .environment import Environment
@@ -33,7 +40,7 @@ MOST_SLOTS = 10_000
 _LEVELS = {"crashed": "error", "parked": "error", "gave_up": "error", "abandoned": "error"}
 
 
-class Node:
+class Node(Hands):
     """Made by `Runtime`; `open` and `close` once each."""
 
     def __init__(self, runtime: Runtime, environment: Environment) -> None:
@@ -59,8 +66,14 @@ class Node:
             runtime=runtime,
         )
         self._ids = IdFactory(environment.clock, environment.entropy)
+        self._entropy = environment.entropy
+        self._started_at = environment.clock.wall_ms()
         self.queues: dict[str, int] = {}  # that it works on, with their slots
+        self.drain_asked = asyncio.Event()  # by an operator, elsewhere
         self._work: list[str] = []
+        self._hurry = asyncio.Event()
+        self._leaving: asyncio.Task[None] | None = None
+        self._answered = asyncio.Event()
 
     async def open(self) -> None:
         """Open the store and start the client's part of the tree. Raises what `Store.open` raises."""
@@ -123,10 +136,14 @@ class Node:
             raise InvalidOption("expected at least one queue to work on, found none")
         return wanted
 
-    async def start_work(self, queues: Mapping[str, int]) -> None:
-        """Start what runs jobs, to the right of what is there."""
+    async def start_work(self, queues: Mapping[str, int], hurry: asyncio.Event) -> None:
+        """Start what runs jobs, to the right of what is there. `hurry`, once set, ends the grace of a drain."""
         if self._work:
             raise InvalidOption("this runtime works already: one work() or run() at a time")
+        self._hurry = hurry
+        self._leaving = None
+        self.drain_asked.clear()
+        self.parts.paused.clear()
         self.parts.is_draining = False
         self.queues = dict(queues)
         clients = {spec.id for spec in self._specs(None)}
@@ -143,32 +160,87 @@ class Node:
             await nested.start_child(spec)
         self.queues.update(queues)
 
-    async def stop_work(self, hurry: asyncio.Event) -> None:
-        """Drain, then stop what runs jobs, right to left. `hurry`, once set, ends the grace."""
-        grace_s = self._runtime.settings.grace_s
-        await drain(self.root, self.parts, self.queues, grace_s=grace_s, hurry=hurry)
+    def begin_drain(self) -> None:
+        """Drain as `stop_work` does, and stay, unless whoever waits for `drain_asked` stops the work then."""
+        self.drain_asked.set()
+        if self._leaving is None:
+            self._leaving = self.loop.create_task(self._leave())
+
+    async def stop_work(self) -> None:
+        """Drain, then stop what runs jobs, right to left."""
+        self.begin_drain()
+        assert self._leaving is not None
+        await self._leaving
         while self._work:
             await self.root.stop_child(self._work.pop())
 
+    async def _leave(self) -> None:
+        grace_s = self._runtime.settings.grace_s
+        await drain(self.root, self.parts, self.queues, grace_s=grace_s, hurry=self._hurry)
+        if "roles" in self._work:
+            self._work.remove("roles")
+            await self.root.stop_child("roles")
+
+    async def asking(self) -> Asking:
+        """The way to ask nodes for something."""
+        if "answers" not in self.root.children:
+            await self.root.start_child(ChildSpec(Bell, id="answers", args=("nodes", self._answered.set)))
+        wakeups = self.root.ref("wakeups")
+        return Asking(
+            self.store,
+            clock=self.parts.clock,
+            entropy=self._entropy,
+            announce=lambda told: wakeups.try_tell(Committed(told)),
+            changed=self._answered,
+        )
+
+    def who(self) -> dict[str, Any]:
+        """Who this node is."""
+        return {
+            "id": self.parts.boot_id.hex(),
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "version": VERSION,
+            "started_at": self._started_at,
+        }
+
+    def queue_names(self) -> Collection[str]:
+        """Queues that it works on."""
+        return self.queues
+
     def report(self) -> bytes:
-        """What this node's row says of it, encoded: queues with slots, what is parked and why, counters."""
+        """What this node's row says of it, encoded."""
+        return encode(self.report_now())
+
+    def report_now(self) -> dict[str, Any]:
+        """State, queues with slots, what is parked or paused and why, roles with their terms, counters."""
         in_flight = self.parts.in_flight
         parked = {
             info.id.removeprefix("queues/"): info.last_crash or "unknown"
             for info in self.root.which_children()
             if info.restart_in_s is not None
         }
-        return encode(
-            {
-                "queues": self.queues,
-                "parked": parked,
-                "executing": len(in_flight),
-                "refused_writes": in_flight.refused_writes,
-                "lost_leases": in_flight.lost_leases,
-                "is_draining": self.parts.is_draining,
-                "storage_reset": self.parts.trust.reset is not None,
-            }
-        )
+        tenures = [seat.tenure for seat in self.parts.seats.values() if seat.tenure is not None]
+        return {
+            "state": self._state(),
+            "queues": dict(self.queues),
+            "slots": sum(self.queues.values()),
+            "parked": parked,
+            "paused": sorted(self.parts.paused),
+            "roles": {tenure.term.role: tenure.term.number for tenure in tenures if tenure.is_trusted},
+            "executing": len(in_flight),
+            "refused_writes": in_flight.refused_writes,
+            "lost_leases": in_flight.lost_leases,
+            "is_draining": self.parts.is_draining,
+            "storage_reset": self.parts.trust.reset is not None,
+        }
+
+    def _state(self) -> str:
+        if self.parts.trust.reset is not None:
+            return "storage_reset"
+        if self.parts.is_draining:
+            return "draining"
+        return "paused" if self.queues and self.parts.paused >= self.queues.keys() else "ready"
 
     def _let_go_of(self, queue: str) -> None:
         """Forget leases that a parked queue still had: the heartbeat finds and hands back what nobody here knows."""
@@ -176,9 +248,7 @@ class Node:
             self.parts.in_flight.release(job_id, claim_token)
 
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
-        return tree(
-            self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, report=self.report
-        )
+        return tree(self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, hands=self)
 
     def _observe(self, event: ChildEvent) -> None:
         if event.kind == "parked" and event.path.startswith("queues/"):

@@ -71,12 +71,22 @@ async def _serve(
                     "node starts", jobs=len(runtime.jobs), store=without_password(runtime.store_url), pid=os.getpid()
                 )
                 with _shown_ready(ready_file):
-                    await stop.wait()
+                    await _first(stop, node.drain_asked)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=LAST_CHANCE_S))[1]:
         _exit_now()  # a handler swallows its cancellation: the loop would wait for it at its own end
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _tell(line: str) -> None:

@@ -163,11 +163,11 @@ class Runtime(Registry):
             if node.parts.is_held:  # a test lets the jobs run
                 yield node
                 return
-            await node.start_work(node.slots_of(queues))
+            await node.start_work(node.slots_of(queues), hurry)
             try:
                 yield node
             finally:
-                await node.stop_work(hurry)
+                await node.stop_work()
 
     def run(
         self,

@@ -42,6 +42,7 @@ class Settings:
     """
 
     lease_s: float  # how long a claimed job stays its node's without a heartbeat; default 30 s
+    leader_lease_s: float  # how long a role stays its holder's without a renewal; default 10 s
     grace_s: float  # how long a draining node lets jobs run before it interrupts them; default 20 s
     max_crashes: int  # lost leases after which a job ends as failed(poison); default 5
     retention_s: float  # how long ended jobs are kept; default 24 h
@@ -54,6 +55,7 @@ class Settings:
         self,
         *,
         lease: Duration | None = None,
+        leader_lease: Duration | None = None,
         grace: Duration | None = None,
         max_crashes: int | None = None,
         retention: Duration | None = None,
@@ -64,6 +66,7 @@ class Settings:
     ) -> None:
         call = {
             "lease": lease,
+            "leader_lease": leader_lease,
             "grace": grace,
             "max_crashes": max_crashes,
             "retention": retention,
@@ -163,6 +166,7 @@ _BYTES: Mapping[str, int] = {
 _DAY = 86400.0
 _SPECS: Mapping[str, _Spec] = {
     "lease": _Spec("lease_s", _seconds, 30.0, 1.0, _DAY),
+    "leader_lease": _Spec("leader_lease_s", _seconds, 10.0, 1.0, _DAY),
     "grace": _Spec("grace_s", _seconds, 20.0, 0.0, _DAY),
     "max_crashes": _Spec("max_crashes", _count, 5, 1, 1_000_000),
     "retention": _Spec("retention_s", _seconds, _DAY, 0.0, 3650 * _DAY),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 QUIET_TURNS = 12  # a message reaches the next actor within four
 PATIENCE_S = 10.0  # real seconds that handlers may take for what is not virtual
 # Jumps of the clock must neither cost leases nor have ended jobs pruned before a test has looked at them.
-SETTINGS = {"lease": "1d", "retention": "3650d"}
+SETTINGS = {"lease": "1d", "leader_lease": "1d", "retention": "3650d"}
 
 
 class NotIdle(CallboardError, TimeoutError):
@@ -65,14 +65,14 @@ async def testing(runtime: Runtime, clock: str, seed: int) -> AsyncIterator[Test
         async with runtime:
             node = runtime.node
             node.parts.is_held = True
-            await node.start_work(node.slots_of(None))
+            hurry = asyncio.Event()
+            await node.start_work(node.slots_of(None), hurry)
             try:
                 yield Testing(runtime, virtual, store)
             finally:
                 flow.start()
-                hurry = asyncio.Event()
                 hurry.set()
-                await node.stop_work(hurry)
+                await node.stop_work()
     finally:
         await flow.stop()
         runtime._environment, runtime.settings = before

@@ -6,12 +6,17 @@
     |- wakeups           actors/wakeups.py      hints: in process, and from other processes
     |- results           actors/results.py      waits for jobs to end, for all who wait in this process
     |- membership        actors/membership.py   node row, heartbeat thread, lost and cancelled leases
+    |- controls          actors/controls.py     what operators ask of this node
     |- queues            one subtree per queue; one that spends its restarts is parked and tried again with back-off
     |  `- mail
     |     |- worker      actors/worker.py       runs attempts, closes them
     |     `- dispatcher  actors/dispatcher.py   claims
     |- rescuer           actors/rescuer.py      expired leases, on every node
-    `- janitor           actors/janitor.py      retention
+    `- roles             one subtree per role that nodes hold by lease, one at a time
+       `- janitor
+          |- leader      actors/leader.py       campaigns, renews, resigns
+          `- term-7      while this node holds the role
+             `- janitor  actors/janitor.py      retention
 
 What stands above membership is there as soon as a runtime is open; the rest comes when it works. A job's way goes on in
 `storage/actor.py`.
@@ -19,21 +24,26 @@ What stands above membership is there as soon as a runtime is open; the rest com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ..actors.controls import Controls, Hands
 from ..actors.dispatcher import Dispatcher
+from ..actors.duty import Duty
 from ..actors.janitor import Janitor
+from ..actors.leader import Leader
 from ..actors.membership import Membership
 from ..actors.node import NodeParts
 from ..actors.rescuer import Rescuer
 from ..actors.results import Results
+from ..actors.tenure import Tenure
 from ..actors.wakeups import Wakeups
 from ..actors.worker import Worker
 from ..kernel.child import ChildSpec
 from ..kernel.intensity import Backoff
 from ..kernel.supervisor import Supervisor
 from ..storage.actor import StorageActor, StoreHealth
+from ..storage.ports.roles import RoleStore
 from ..storage.ports.store import Store
 from .settings import Settings
 
@@ -49,9 +59,12 @@ def tree(
     settings: Settings,
     version: str,
     queues: Mapping[str, int] | None = None,
-    report: Callable[[], bytes] = bytes,
+    hands: Hands | None = None,
 ) -> list[ChildSpec]:
-    """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node."""
+    """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node.
+
+    `hands` is what a node does and says of itself.
+    """
     commits = {"boot_id": node.boot_id, "health": health, "rng": node.rng, "commits": "wakeups"}
     client = [
         *(
@@ -63,15 +76,16 @@ def tree(
     ]
     if queues is None:
         return client
-    member = {"node": node, "version": version, "report": report}
-    tidy = {"node": node, "retention_s": settings.retention_s}
+    assert hands is not None
+    member = {"node": node, "version": version, "report": hands.report}
     parking = {"strategy": "one_for_one", "max_restarts": None, "backoff": Backoff(1.0, 2.0, 60.0)}
     return [
         *client,
         ChildSpec(Membership, id="membership", args=(store,), kwargs=member, shutdown=STOP_S),
+        ChildSpec(Controls, id="controls", args=(store.controls,), kwargs={"node": node, "hands": hands}),
         ChildSpec(Supervisor, id="queues", args=(queue_specs(node, queues),), kwargs=parking),
         ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),
-        ChildSpec(Janitor, id="janitor", args=(store.nodes,), kwargs=tidy),
+        ChildSpec(Supervisor, id="roles", args=(_roles(node, store, settings),), kwargs=parking),
     ]
 
 
@@ -89,3 +103,19 @@ def _queue(queue: str, slots: int, node: NodeParts) -> ChildSpec:
     ]
     restarts = {"strategy": "one_for_one", "max_restarts": 5, "within": 10.0}
     return ChildSpec(Supervisor, id=queue, args=(pair,), kwargs=restarts)
+
+
+def _roles(node: NodeParts, store: Store, settings: Settings) -> list[ChildSpec]:
+    def tidy(tenure: Tenure) -> list[ChildSpec]:
+        given = {"node": node, "retention_s": settings.retention_s, "tenure": tenure}
+        return [ChildSpec(Janitor, id="janitor", args=(store,), kwargs=given)]
+
+    return [role_spec("janitor", tidy, node, store.roles, lease_s=settings.leader_lease_s)]
+
+
+def role_spec(role: str, duty: Duty, node: NodeParts, roles: RoleStore, *, lease_s: float) -> ChildSpec:
+    """One role's subtree. A leader that crashes takes its duty with it, which stands to its right."""
+    given = {"node": node, "lease_s": lease_s, "duty": duty}
+    leader = ChildSpec(Leader, id="leader", args=(role, roles), kwargs=given, shutdown=lease_s + STOP_S)
+    restarts = {"strategy": "rest_for_one", "max_restarts": 5, "within": 10.0}
+    return ChildSpec(Supervisor, id=role, args=([leader],), kwargs=restarts)

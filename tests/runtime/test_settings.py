@@ -116,7 +116,10 @@ def test_all_problems_of_all_sources_are_reported_together(tmp_path: Path) -> No
         'CALLBOARD_POLL: expected a duration such as "30s", "5m", "1h" or a number of seconds, found \'soon\'',
         "CALLBOARD_SLOTS: expected 1 to 10000, found 0",
         '--grace: expected a duration such as "30s", "5m", "1h" or a number of seconds, found \'-1s\'',
-        "--colour: no such setting; there are lease, grace, max_crashes, retention, slots, poll, disk_reserve",
+        (
+            "--colour: no such setting; there are lease, leader_lease, grace, max_crashes, retention, slots, poll,"
+            " disk_reserve"
+        ),
     }
 
 

@@ -33,6 +33,7 @@ WRITES = {
     *(f"jobs.{verb}" for verb in ("insert", "claim", "finish", "retry", "snooze", "hand_back", "rescue")),
     *(f"jobs.{verb}" for verb in ("cancel", "revive", "delete", "prune")),
     *("heartbeat", "nodes.register", "nodes.forget", "queues.pause", "queues.resume"),
+    *("roles.campaign", "roles.resign"),
 }
 
 

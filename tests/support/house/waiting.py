@@ -27,6 +27,7 @@ MAY_SLEEP = {
     "tests/test_house.py": "samples of what this rule catches",
     "tests/runtime/test_sim_loop.py": _VIRTUAL,
     "tests/runtime/test_simulation.py": _VIRTUAL,
+    "tests/actors/test_leader.py": _VIRTUAL,
     "tests/support/workload.py::Workload": _VIRTUAL,
     "tests/support/servers/postgres.py::_launch": _START,
     "tests/support/servers/redis.py::RedisServer": _START,
