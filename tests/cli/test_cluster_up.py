@@ -37,6 +37,7 @@ def test_nodes_run_jobs_until_sigterm_drains_them_all(service: Path, cli: Cli) -
         found = result_of(cli, cli("enqueue", "where").out.strip())
         nodes = cli("doctor", "--json").json["nodes"]
         code = cluster.end()
+        nodes_left = cli("doctor", "--json").json["nodes"]
 
         assert code == 0
         assert isinstance(found, list)
@@ -44,6 +45,7 @@ def test_nodes_run_jobs_until_sigterm_drains_them_all(service: Path, cli: Cli) -
         assert {node["pid"] for node in nodes} == set(pids.values())
         assert len(cluster.told("node ended")) == 2
         assert [line["event"] for line in cluster.told()][-1] == "cluster stopped"
+        assert nodes_left == []
         out = (service / "out").read_text().splitlines()
         assert [line for line in out if '"event": "from a handler"' in line and '"node": "node-' in line] == out != []
         own = [line for line in cluster.lines if line["event"] == "node starts" and line["logger"] == "callboard.node"]
