@@ -10,17 +10,17 @@ The verbs are those of `actors/controls.py`. An answer is looked for at each wak
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from ..kernel.clock import Clock, SystemClock
+from ..kernel.clock import Clock
 from ..kernel.codec import Undecodable, decode, encode
 from ..kernel.errors import CallboardError
 from ..storage.control import Control
 from ..storage.ports.store import Store
 from ..storage.records import Node, Wakeup
+from .environment import machine_environment
 
 WAIT_S = 10.0
 FIRST_LOOK_S = 0.05
@@ -123,7 +123,10 @@ async def asking(store: Store) -> AsyncIterator[Asking]:
 
     await store.wakeups.listen(hear)
     try:
-        yield Asking(store, clock=SystemClock(), entropy=os.urandom, announce=store.wakeups.announce, changed=changed)
+        machine = machine_environment()
+        yield Asking(
+            store, clock=machine.clock, entropy=machine.entropy, announce=store.wakeups.announce, changed=changed
+        )
     finally:
         await store.wakeups.close()
 
