@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.clusters import cluster_up, is_alive, one_line, write_service
 from tests.support.eventually import eventually_sync
 from tests.support.urls import fresh_url
 
-from .clusters import cluster_up, is_alive, one_line, write_service
 from .conftest import Cli
 
 DRAINED = "node was drained, and stays down until SIGHUP"

@@ -10,10 +10,10 @@ import pytest
 
 from callboard.runtime.cluster.comeback import LOOP
 from callboard.storage.sqlite.host import Host
+from tests.support.clusters import STORE, cluster_up, is_alive, one_line, refused, write_service
 from tests.support.eventually import eventually_sync
 from tests.support.urls import fresh_url
 
-from .clusters import STORE, cluster_up, is_alive, one_line, refused, write_service
 from .conftest import Cli
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,11 @@ class ClusterUp:
             counts.append(len(ready))
         return counts[counts.index(nodes) :]
 
+    def ready_folder(self) -> Path:
+        """Where each of its nodes that is ready has a file: as the nodes themselves say it, not the supervisor."""
+        arguments = Path(f"/proc/{self.all_pids()[-1]}/cmdline").read_bytes().split(b"\0")
+        return Path(os.fsdecode(arguments[arguments.index(b"--ready-file") + 1])).parent
+
     def tell(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -112,13 +117,14 @@ def cluster_up(
     *options: str,
     store: str = STORE,
     target: str = "clustered:runtime",
+    env: Mapping[str, str] | None = None,
     is_ready: bool = True,
 ) -> Iterator[ClusterUp]:
     """A cluster in `folder`, with all its nodes ready. On leaving, none of its processes is left."""
     command = [sys.executable, "-m", "callboard", "cluster", "up", target, "--nodes", str(nodes), "--store", store]
     command += ["--log-format", "json", *options]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=folder)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=folder, env=env)
     cluster = ClusterUp(process, folder)
     try:
         if is_ready:
