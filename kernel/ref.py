@@ -47,6 +47,11 @@ class Ref:
         """
         return await self._open().ask(message, timeout)
 
+    @property
+    def inbox(self) -> Inbox:
+        """Where its messages go in now; for transports that pass messages on."""
+        return self._open()
+
     def _open(self) -> Inbox:
         # A child which was started anew under its old path has a new mailbox.
         if self._inbox.closed:

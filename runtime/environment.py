@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from ..kernel.clock import Clock, SystemClock
+from ..kernel.transport.port import Link
 from ..storage.ports.store import Store
 
 
@@ -24,6 +25,7 @@ class Environment:
     runs_threads: bool = True  # False: plain handlers run on the event loop, nothing may leave it
     beats_in_thread: bool = True  # False: the heartbeat is a task on the event loop, so that the clock needs no lock
     store_of: Callable[[str], Store] | None = None  # what stands in for the store of a URL; None: that store itself
+    link_of: Callable[[str | None, bytes], Link] | None = None  # likewise a node's link, with store_of
 
 
 _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Environment] = WeakKeyDictionary()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -23,6 +23,7 @@ from ..actors.outcome import Cancel, Discard, RetryAfter, Snooze
 from ..actors.retry import Retry
 from ..kernel.durations import Duration, seconds
 from ..kernel.errors import CallboardError
+from ..storage.role import Term
 
 if TYPE_CHECKING:
     from .handle import Handle
@@ -56,6 +57,7 @@ class Options:
     at_ms: int | None = None
     timeout_ms: int | None = None
     tx: object | None = None  # whose transaction the enqueue belongs to
+    fence: Term | None = None  # what it is done because of
 
 
 class Call(Generic[R_co]):
@@ -99,13 +101,17 @@ class Job(Generic[P, R_co]):
         queue: str | None = None,
         timeout: Duration | None = None,
         tx: object | None = None,
+        fence: Term | None = None,
     ) -> Job[P, R_co]:
         """The same job with other options: run after `delay` or `at` an aware datetime, in another `queue`, with
         another `priority` (0 urgent to 3 low) or attempt `timeout`. Raises `InvalidOption` at once.
 
         `tx`: a connection with a transaction of yours on the store's database; the job is there once you commit it, and
-        never was if you roll it back. PostgreSQL: asyncpg, psycopg, SQLAlchemy; SQLite: sqlite3, aiosqlite."""
-        return Job(self.definition, self._home, _options(self._options, delay, at, priority, queue, timeout, tx))
+        never was if you roll it back. PostgreSQL: asyncpg, psycopg, SQLAlchemy; SQLite: sqlite3, aiosqlite.
+
+        `fence`: what a singleton has from `runtime.term()`; enqueueing raises `TermOver` once that term is over."""
+        options = _options(self._options, delay, at, priority, queue, timeout, tx, fence)
+        return Job(self.definition, self._home, options)
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """The job with arguments, for `runtime.enqueue_many`. Raises as `enqueue` does for bad arguments."""
@@ -269,19 +275,10 @@ def call_by_name(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], known
     return Call(name, None, Options(), encode_anonymous(name, args, kwargs))
 
 
-def transaction_of(calls: Sequence[object], tx: object | None) -> object | None:
-    """The one transaction that all calls are enqueued in, or None. Raises `InvalidOption` for other calls."""
-    found: dict[int, object | None] = {}
-    for index, call in enumerate(calls):
-        if not isinstance(call, Call):
-            raise InvalidOption(f"enqueue_many: expected calls made by job.bind(...), found {call!r:.80} at {index}")
-        found[id(call.options.tx)] = call.options.tx
-    if tx is not None:
-        found.pop(id(None), None)
-        found[id(tx)] = tx
-    if len(found) > 1:
-        raise InvalidOption("enqueue_many: expected one transaction for all calls, found several; give it as tx= here")
-    return next(iter(found.values()), None)
+def refuse_fence_in_transaction(tx: object | None, fence: Term | None) -> None:
+    """Raises `InvalidOption`: whether a term runs is for the store to say, in a commit of its own."""
+    if tx is not None and fence is not None:
+        raise InvalidOption("tx and fence: expected one of them, found both")
 
 
 def _options(
@@ -292,6 +289,7 @@ def _options(
     queue: str | None,
     timeout: Duration | None,
     tx: object | None,
+    fence: Term | None,
 ) -> Options:
     changes: dict[str, Any] = {}
     if delay is not None and at is not None:
@@ -311,7 +309,13 @@ def _options(
         changes["timeout_ms"] = max(round(timeout_s * 1000), 1)
     if tx is not None:
         changes["tx"] = tx
-    return replace(given, **changes)
+    if fence is not None:
+        if not isinstance(fence, Term):
+            raise InvalidOption(f"fence: expected what runtime.term() gives, found {fence!r:.80}")
+        changes["fence"] = fence
+    changed = replace(given, **changes)
+    refuse_fence_in_transaction(changed.tx, changed.fence)
+    return changed
 
 
 def _milliseconds(at: datetime) -> int:

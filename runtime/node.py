@@ -13,11 +13,13 @@ from ..actors.controls import Hands
 from ..actors.names import validate_queue
 from ..actors.node import SIDE_BY_SIDE, TOGETHER, NodeParts
 from ..actors.node_log import NodeLog
+from ..actors.reach import Reach
 from ..kernel.child import ChildSpec
 from ..kernel.codec import encode
 from ..kernel.ref import Ref
 from ..kernel.supervisor import Supervisor
 from ..kernel.system import ChildEvent
+from ..kernel.transport.port import Link
 from ..storage.actor import StoreHealth
 from ..storage.ids import IdFactory
 from ..storage.job import NewJob
@@ -30,6 +32,7 @@ from .definitions import Definitions
 from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
+from .links import link_of
 from .tree import queue_specs, tree
 from .version import VERSION
 
@@ -65,6 +68,7 @@ class Node(Hands):
             beats_in_thread=environment.beats_in_thread,
             runtime=runtime,
         )
+        self.link: Link | None = link_of(runtime, environment, self.parts)
         self._ids = IdFactory(environment.clock, environment.entropy)
         self._entropy = environment.entropy
         self._started_at = environment.clock.wall_ms()
@@ -79,6 +83,8 @@ class Node(Hands):
         """Open the store and start the client's part of the tree. Raises what `Store.open` raises."""
         await self.store.open(migrate=self._runtime.migrate or self.store.is_embedded)
         try:
+            if self.link is not None:
+                await self.link.open()
             self.root = Supervisor(
                 self._specs(None),
                 max_restarts=10,
@@ -89,8 +95,9 @@ class Node(Hands):
             )
             await self.root.__aenter__()
         except BaseException:
-            await self.store.close()
+            await self._close_ways()
             raise
+        self.reach = Reach(self.parts, self.root, self.link)
         self.storage: Ref = self.root.ref(self.parts.lanes.work)
         self.results: Ref = self.root.ref("results")
 
@@ -104,7 +111,18 @@ class Node(Hands):
         try:
             await self.root.__aexit__(None, None, None)
         finally:
+            await self._close_ways()
+
+    async def _close_ways(self) -> None:
+        try:
+            if self.link is not None:
+                await self.link.close()
+        finally:
             await self.store.close()
+
+    def ref_of(self, name: str) -> Ref:
+        """To a singleton."""
+        return Ref(name, self.reach)
 
     def new_job(self, call: Call[Any]) -> NewJob:
         """The row that a bound call asks for, under a fresh id."""
@@ -249,7 +267,18 @@ class Node(Hands):
             self.parts.in_flight.release(job_id, claim_token)
 
     def _specs(self, queues: Mapping[str, int] | None) -> list[Any]:
-        return tree(self.parts, self.store, self.health, self._runtime.settings, VERSION, queues=queues, hands=self)
+        runtime = self._runtime
+        return tree(
+            self.parts,
+            self.store,
+            self.health,
+            runtime.settings,
+            VERSION,
+            queues=queues,
+            hands=self,
+            singletons=runtime.singletons.values(),
+            link=self.link,
+        )
 
     def _observe(self, event: ChildEvent) -> None:
         if event.kind == "parked" and event.path.startswith("queues/"):

@@ -1,6 +1,7 @@
 """The runtime: what a program holds. Every method sends one message into the tree of `runtime/tree.py`.
 
-A job's way begins here: `enqueue_call` tells the storage actor (`storage/actor.py`), which answers after the commit.
+A job's way begins here: `enqueue_call` tells the storage actor (`storage/actor.py`), which answers after the commit;
+see `enqueueing.py`.
 """
 
 from __future__ import annotations
@@ -13,40 +14,33 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..actors.names import validate_queue
-from ..actors.results import Await, NotWaiting
+from ..kernel.child import ChildSpec
 from ..kernel.durations import Duration, seconds
-from ..kernel.errors import CallboardError
+from ..kernel.ref import Ref
 from ..storage.errors import InvalidStore
 from ..storage.ids import parse_id
 from ..storage.job import Job as JobRow
-from ..storage.job import JobState, NewJob
-from ..storage.messages import CancelJobs, InsertJobs
+from ..storage.job import JobState
+from ..storage.messages import CancelJobs
 from ..storage.records import CancelAnswer, Failure
+from ..storage.role import Term
 from ..storage.urls import DEFAULT_STORE
+from .enqueueing import WRITE_S, enqueue_all, enqueue_one
 from .environment import Environment, environment_here
-from .handle import Handle, ResultTimeout
-from .job import Call, InvalidOption, Registry, call_by_name, transaction_of
+from .handle import Handle
+from .job import Call, InvalidOption, Registry, call_by_name
+from .links import checked_link
+from .looking import NotOpen, wait_for_end
 from .node import Node
 from .patience import WAIT_S
 from .portal import Portal, refuse_beside_main_thread
 from .settings import Settings, load_settings
+from .singletons import UnknownActor, checked, term_here
 
 if TYPE_CHECKING:
     from .testing import Testing
 
 T = TypeVar("T")
-
-WRITE_S = 30.0  # the longest a caller waits for a store that does not answer
-
-
-class NotOpen(CallboardError, RuntimeError):
-    """The runtime is not open on this event loop."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the runtime is not open here: expected `async with runtime:` or `async with runtime.work():` around this"
-            " call, on the same event loop (from a thread without a loop use the _sync methods)"
-        )
 
 
 class Runtime(Registry):
@@ -58,6 +52,8 @@ class Runtime(Registry):
     Opening it raises `Unavailable` for a server that is not there, at once: whoever opens it knows whether waiting is
     right. An empty or older store in memory or in a SQLite file is brought up to date; one on a server only with
     `migrate`, else `MigrationNeeded` is raised: there `callboard migrate` does it, once for all nodes.
+
+    `link`: the URL of a Redis by which singletons are reached from other nodes. A store in Redis is its own link.
     """
 
     def __init__(
@@ -66,6 +62,7 @@ class Runtime(Registry):
         *,
         settings: Settings | None = None,
         migrate: bool = False,
+        link: str | None = None,
         environment: Environment | None = None,
     ) -> None:
         super().__init__()
@@ -74,6 +71,8 @@ class Runtime(Registry):
         self.store_url = store or os.environ.get("CALLBOARD_STORE") or DEFAULT_STORE
         self.settings = load_settings(settings)
         self.migrate = migrate
+        self.link_url = checked_link(link)
+        self.singletons: dict[str, ChildSpec] = {}
         self._environment = environment  # None: that of the event loop on which it is opened
         self._node: Node | None = None
         self._users = 0  # `async with` blocks, nested or beside each other
@@ -109,6 +108,35 @@ class Runtime(Registry):
         if not isinstance(registry, Registry):
             raise InvalidOption(f"include: expected a Registry, found {type(registry).__name__}")
         registry.join(self)
+
+    # Singletons.
+
+    def singleton(self, spec: ChildSpec) -> None:
+        """Declare an actor of which the nodes of the store have one, by the name `spec.id`, at a time.
+
+        It runs on one of the nodes that work and have it declared, and starts on another when that one ends. Raises
+        `InvalidOption` for what cannot be one, for a name that is taken, and once the runtime is open.
+        """
+        if self.is_open:
+            raise InvalidOption("singleton: expected to be declared before the runtime is opened")
+        spec = checked(spec, self.singletons)
+        self.singletons[spec.id] = spec
+
+    def ref(self, name: str) -> Ref:
+        """To the singleton of that name, wherever it runs; it stays good when that changes.
+
+        Raises `UnknownActor`, which names those that were declared. Sending raises `ActorStopped` where the singleton
+        runs on another node and there is no link to it.
+        """
+        if name not in self.singletons:
+            raise UnknownActor(name, self.singletons)
+        return self.node.ref_of(name)
+
+    def term(self) -> Term:
+        """The term in which the calling singleton runs, to be given as `fence=`, so that what it enqueues is refused
+        once another one has taken its place. Raises `NotASingleton`, and `TermOver` when that may be so already.
+        """
+        return term_here(self.node.parts)
 
     # Opening.
 
@@ -207,30 +235,13 @@ class Runtime(Registry):
 
     async def enqueue_call(self, call: Call[T]) -> Handle[T]:
         """Enqueue one bound call; committed when this returns, or part of the transaction that it was bound with."""
-        node = self.node
-        job = node.new_job(call)
-        if call.options.tx is None:
-            created = await node.storage.ask(InsertJobs((job,)), timeout=WRITE_S)
-        else:
-            created = await node.transactions.insert(call.options.tx, (job,))
-        return Handle(self, job.id, call.definition, created=created[0])
+        return await enqueue_one(self, call)
 
-    async def enqueue_many(self, calls: Iterable[Call[T]], *, tx: object | None = None) -> list[Handle[T]]:
-        """Enqueue bound calls in one batch: all of them or, when it raises, none. `tx`: as in `Job.options`."""
-        node = self.node
-        calls = list(calls)
-        tx = transaction_of(calls, tx)
-        jobs: list[NewJob] = [node.new_job(call) for call in calls]
-        if not jobs:
-            return []
-        if tx is None:
-            created = await node.storage.ask(InsertJobs(jobs), timeout=WRITE_S)
-        else:
-            created = await node.transactions.insert(tx, jobs)
-        return [
-            Handle(self, job.id, call.definition, created=was_created)
-            for job, call, was_created in zip(jobs, calls, created, strict=True)
-        ]
+    async def enqueue_many(
+        self, calls: Iterable[Call[T]], *, tx: object | None = None, fence: Term | None = None
+    ) -> list[Handle[T]]:
+        """Enqueue bound calls in one batch: all of them or, when it raises, none. `tx`, `fence`: see `Job.options`."""
+        return await enqueue_all(self, calls, tx, fence)
 
     def enqueue_call_sync(self, call: Call[T]) -> Handle[T]:
         """As `enqueue_call`, from a thread without an event loop. Raises `InvalidOption` for a call with a `tx`."""
@@ -282,15 +293,4 @@ class Runtime(Registry):
 
     async def ended(self, job_id: bytes, timeout_s: float | None) -> JobRow | None:
         """The row once it is terminal; None if there is none. Raises `ResultTimeout`."""
-        node = self.node
-        clock = node.parts.clock
-        ends = None if timeout_s is None else clock.monotonic() + timeout_s
-        while True:
-            end: asyncio.Future[JobRow | None] = node.loop.create_future()
-            await node.results.tell(Await(job_id, end))
-            try:
-                return await clock.wait(end, None if ends is None else max(ends - clock.monotonic(), 0.0))
-            except NotWaiting:
-                continue
-            except TimeoutError:
-                raise ResultTimeout(Handle(self, job_id, None).id, timeout_s or 0.0) from None
+        return await wait_for_end(self.node, job_id, timeout_s)

@@ -16,7 +16,7 @@
        `- janitor
           |- leader      actors/leader.py       campaigns, renews, resigns
           `- term-7      while this node holds the role
-             `- janitor  actors/janitor.py      retention
+             `- janitor  actors/janitor.py      retention; of a singleton's role the actor itself, and its door
 
 What stands above membership is there as soon as a runtime is open; the rest comes when it works. A job's way goes on in
 `storage/actor.py`.
@@ -24,7 +24,8 @@ What stands above membership is there as soon as a runtime is open; the rest com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ..actors.controls import Controls, Hands
@@ -36,12 +37,14 @@ from ..actors.membership import Membership
 from ..actors.node import NodeParts
 from ..actors.rescuer import Rescuer
 from ..actors.results import Results
+from ..actors.singleton import role_of, singleton_duty
 from ..actors.tenure import Tenure
 from ..actors.wakeups import Wakeups
 from ..actors.worker import Worker
 from ..kernel.child import ChildSpec
 from ..kernel.intensity import Backoff
 from ..kernel.supervisor import Supervisor
+from ..kernel.transport.port import Link
 from ..storage.actor import StorageActor, StoreHealth
 from ..storage.ports.roles import RoleStore
 from ..storage.ports.store import Store
@@ -60,6 +63,8 @@ def tree(
     version: str,
     queues: Mapping[str, int] | None = None,
     hands: Hands | None = None,
+    singletons: Iterable[ChildSpec] = (),
+    link: Link | None = None,
 ) -> list[ChildSpec]:
     """The root's children, left to right as they start: of a client, or with `queues` (name -> slots) of a node.
 
@@ -85,7 +90,7 @@ def tree(
         ChildSpec(Controls, id="controls", args=(store.controls,), kwargs={"node": node, "hands": hands}),
         ChildSpec(Supervisor, id="queues", args=(queue_specs(node, queues),), kwargs=parking),
         ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),
-        ChildSpec(Supervisor, id="roles", args=(_roles(node, store, settings),), kwargs=parking),
+        ChildSpec(Supervisor, id="roles", args=(_roles(node, store, settings, singletons, link),), kwargs=parking),
     ]
 
 
@@ -105,12 +110,18 @@ def _queue(queue: str, slots: int, node: NodeParts) -> ChildSpec:
     return ChildSpec(Supervisor, id=queue, args=(pair,), kwargs=restarts)
 
 
-def _roles(node: NodeParts, store: Store, settings: Settings) -> list[ChildSpec]:
+def _roles(
+    node: NodeParts, store: Store, settings: Settings, singletons: Iterable[ChildSpec], link: Link | None
+) -> list[ChildSpec]:
     def tidy(tenure: Tenure) -> list[ChildSpec]:
         given = {"node": node, "retention_s": settings.retention_s, "tenure": tenure}
         return [ChildSpec(Janitor, id="janitor", args=(store,), kwargs=given)]
 
-    return [role_spec("janitor", tidy, node, store.roles, lease_s=settings.leader_lease_s)]
+    duties: dict[str, Duty] = {"janitor": tidy}
+    for spec in singletons:
+        duties[role_of(spec.id)] = partial(singleton_duty, spec, node=node, link=link)
+    lease_s = settings.leader_lease_s
+    return [role_spec(role, duty, node, store.roles, lease_s=lease_s) for role, duty in duties.items()]
 
 
 def role_spec(role: str, duty: Duty, node: NodeParts, roles: RoleStore, *, lease_s: float) -> ChildSpec:

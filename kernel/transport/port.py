@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -39,3 +40,27 @@ class Transport(Protocol):
     @abstractmethod
     def undeliverable(self, path: str, message: object) -> None:
         """Note a message that was for an actor which is gone."""
+
+
+class Link(Protocol):
+    """The way to actors on other nodes, by the names of endpoints that one node serves at a time."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises what the link raises when nobody answers; then nothing is left open."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything. Idempotent."""
+
+    @abstractmethod
+    def inbox(self, endpoint: str, path: str = "") -> Inbox:
+        """Where messages to `path` below an endpoint go in, whoever serves it. Messages wait while nobody does."""
+
+    @abstractmethod
+    async def serve(self, endpoint: str, inbox_of: Callable[[str], Inbox], *, incarnation: int) -> None:
+        """From now on hand what comes for the endpoint to the inboxes here; raises for an incarnation that is over."""
+
+    @abstractmethod
+    async def leave(self, endpoint: str) -> None:
+        """Serve the endpoint no more. Idempotent."""

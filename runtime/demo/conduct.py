@@ -18,8 +18,9 @@ from ...kernel.errors import CallboardError
 from ...kernel.signals import handle_signals
 from ...storage.job import JobState
 from ...storage.messages import InsertJobs
+from ..enqueueing import WRITE_S
 from ..patience import patiently
-from ..runtime import WRITE_S, Runtime
+from ..runtime import Runtime
 from .folder import Workload
 from .jobs import file_jobs, jobs, make_report, new_jobs, report_id
 from .node import SETTINGS

@@ -13,8 +13,8 @@ import pytest
 from callboard import Handle, JobNotFound, Runtime, Settings
 from callboard.actors.definition import InvalidName
 from callboard.runtime.job import InvalidOption
+from callboard.runtime.looking import NotOpen
 from callboard.runtime.portal import WrongThread
-from callboard.runtime.runtime import NotOpen
 from tests.support.eventually import eventually_sync
 
 from .conftest import contents, refused, rows

@@ -64,6 +64,19 @@ class Keeper(Actor):
         raise message
 
 
+class Said(NodeLog):
+    """Keeps what a node says."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        super().__init__("callboard.node")
+        self.lines: list[str] = []
+
+    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self.lines.append(f"{level}: {event}")
+
+
 class Line(RoleStore):
     """A node's way to the roles, which a test may cut."""
 
@@ -116,11 +129,12 @@ class LeadingNode:
         self.boot_id = bytes([number]) * 16
         self.store = store
         self.line = Line(store.roles)
+        self.said = Said()
         self.parts = NodeParts(
             boot_id=self.boot_id,
             clock=clock,
             rng=random.Random(number),
-            log=NodeLog("callboard.node"),
+            log=self.said,
             definitions={},
             lease_s=30.0,
             max_crashes=5,
