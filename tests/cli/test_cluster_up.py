@@ -193,6 +193,16 @@ def test_for_people_each_line_names_its_node(service: Path, cli: Cli) -> None:
     assert [line for line in lines if "node ready" in line and "node=node-1" in line]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_before_there_are_nodes_it_ends_in_order(folder: Path, number: signal.Signals) -> None:
+    (folder / "clustered.py").write_text(
+        "import os, signal\nfrom callboard import Runtime\nruntime = Runtime()\n"
+        f"os.kill(os.getppid(), signal.SIGHUP)\nos.kill(os.getppid(), {int(number)})\nsignal.pause()\n"
+    )
+
+    assert refused(folder, "clustered:runtime") == (0, "")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,10 +71,22 @@ def up(
     arguments = [target, "--wait", wait]
     for option, value in (("--store", store), ("--config", config), ("--grace", grace)):
         arguments += [] if value is None else [option, value]
+    _end_in_order()
     found = _examined(arguments)
     arguments += ["--log-format", log_format, *(word for text in queue or [] for word in ("--queue", text))]
     if not _run(count, ["run", *arguments], LogFormat(log_format), wait_s, found):
         raise typer.Exit(FAILED)
+
+
+def _end_in_order() -> None:
+    """Until nodes are there, who need more than that: a signal to end ends this process with 0, SIGHUP does nothing."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 def _examined(arguments: Sequence[str]) -> dict[str, Any]:
