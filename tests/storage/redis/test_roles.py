@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +16,7 @@ from callboard.storage.errors import Full, StorageReset, Unavailable
 from callboard.storage.redis.address import Address
 from callboard.storage.redis.driver import RedisStore
 from callboard.storage.role import Term
+from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import NodeHands
 from tests.support.servers.redis import RedisServer
@@ -33,21 +34,22 @@ async def take(store: RedisStore, *, holder: bytes = A, lease_ms: int = 30_000) 
     return row.term
 
 
-async def test_roles_are_answered_while_every_connection_for_work_is_taken(store: RedisStore, node: NodeHands) -> None:
-    client = store._server._client
-    assert client is not None
-    pool: Any = client.connection_pool
-    taken = [await pool.get_connection() for _ in range(pool.max_connections)]
+async def test_roles_are_answered_while_work_waits_for_the_server(
+    server: RedisServer, store: RedisStore, node: NodeHands
+) -> None:
+    blocking = asyncio.create_task(store._server.command("BLPOP", "{jobs}:release", "0"))
     work = asyncio.create_task(node.enqueue())
+    with server.at.client() as client:
+        await eventually(lambda: client.info("clients")["blocked_clients"] == 1)
 
-    term = await take(store)
-    assert await store.roles.renew([term], lease_ms=30_000) == [True]
-    assert await store.roles.resign([term]) == [True]
+        term = await take(store)
+        assert await store.roles.renew([term], lease_ms=30_000) == [True]
+        assert await store.roles.resign([term]) == [True]
 
-    assert not work.done()
-    for connection in taken:
-        await pool.release(connection)
+        assert not work.done()
+        client.lpush("{jobs}:release", "now")
     await work
+    await blocking
 
 
 async def test_terms_outlive_a_server_that_starts_again_and_their_numbers_grow(
