@@ -241,6 +241,7 @@ class Node(Hands):
         tenures = [seat.tenure for seat in self.parts.seats.values() if seat.tenure is not None]
         return {
             "state": self._state(),
+            "lease_s": self.parts.lease_s,
             "queues": dict(self.queues),
             "slots": sum(self.queues.values()),
             "parked": parked,

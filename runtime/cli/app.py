@@ -12,6 +12,7 @@ import typer
 from ...kernel.errors import CallboardError
 from . import job_verbs as job_verbs  # adds its commands to jobs_app
 from .check import check
+from .cluster.app import cluster_app
 from .demo import demo
 from .doctor import doctor
 from .enqueue import enqueue
@@ -38,6 +39,7 @@ app.command("check")(check)
 app.command("doctor")(doctor)
 app.command("migrate")(migrate)
 app.command("prune")(prune)
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(queues_app, name="queues")
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import operate
-from .failures import CommandFailed
+from .failures import CommandFailed, WrongUse
 from .options import WAIT, JsonOption, StoreOption, WaitOption
+from .reports import is_alive, report_of, state_of
 
 if TYPE_CHECKING:
     from ...storage.ports.store import Store
@@ -34,32 +35,37 @@ class Examined:
     lease_s: float
 
     def is_alive(self, node: Node) -> bool:
-        """Whether the node renewed its row within a lease."""
-        return self.now_ms - node.seen_at <= self.lease_s * 1000
+        """Whether the node renewed its row within its lease."""
+        return is_alive(node, self.now_ms, self.lease_s)
 
 
 def doctor(
     store: StoreOption = None,
     wait: WaitOption = WAIT,
-    ready: Annotated[bool, typer.Option("--ready", help="Only say whether a node is ready to claim.")] = False,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Only say whether a node on this host is ready to claim: for probes.")
+    ] = False,
+    pid: Annotated[
+        int | None, typer.Option("--pid", metavar="PID", help="With --ready: the node of that process.")
+    ] = None,
+    nodes: Annotated[
+        int, typer.Option("--nodes", metavar="N", help="With --ready: so many nodes, not one.", min=1)
+    ] = 1,
+    anywhere: Annotated[bool, typer.Option("--anywhere", help="With --ready: on whichever host.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Examine the store, its nodes and its queues."""
     from .describe import node_object, queue_object
-    from .output import Column, print_json, print_table, remark
+    from .output import Column, print_json, print_table
 
     place = operate.place(store, wait)
+    if ready:
+        _say_whether_ready(place, pid, nodes, anywhere, as_json)
+        return
+    if pid is not None or nodes != 1 or anywhere:
+        raise WrongUse("--pid, --nodes and --anywhere say which nodes are to be ready: give them with --ready")
     examined = operate.run(_examine(place))
     url = place.shown
-    working = [node for node in examined.nodes if examined.is_alive(node) and _claims(node)]
-    if ready:
-        if as_json:
-            print_json({"ready": bool(working), "nodes": len(working)})
-        if not working:
-            raise CommandFailed(f"not ready: no node claims from {url}")
-        if not as_json:
-            remark(f"ready: {len(working)} node{'' if len(working) == 1 else 's'}")
-        return
     findings = [*examined.findings, *_on_nodes(examined), *_on_queues(examined)]
     fails = [finding for finding in findings if finding.level == "fail"]
     if as_json:
@@ -77,6 +83,36 @@ def doctor(
         print_table(columns, [[finding.level, finding.subject, finding.text] for finding in findings])
     if fails:
         raise typer.Exit(1)
+
+
+def _say_whether_ready(place: operate.Place, pid: int | None, wanted: int, is_anywhere: bool, as_json: bool) -> None:
+    """Code 0 only if so many nodes can claim, by their own rows in the store. Raises `CommandFailed`."""
+    import platform
+
+    from ..settings import load_settings
+    from .output import print_json, remark
+
+    lease_s = load_settings().lease_s
+    host = None if is_anywhere else platform.node()
+    rows = operate.run(_nodes(place))
+    meant = [row for row in rows if host in (None, row.host) and pid in (None, row.pid)]
+    states = [state_of(row, operate.now_ms(), lease_s) for row in meant]
+    working = states.count("ready")
+    if as_json:
+        print_json({"ready": working >= wanted, "nodes": working})
+    if working < wanted:
+        others = [f"{row.host}:{row.pid} is {state}" for row, state in zip(meant, states, strict=True)]
+        where = "anywhere" if host is None else f"on {host}"
+        which = f"{working} of {wanted} nodes" if working else "no node" + ("" if pid is None else f" of process {pid}")
+        told = "".join(f"; {other}" for other in others if not other.endswith(" is ready"))
+        raise CommandFailed(f"not ready: {which} {where} claims from {place.shown}{told}")
+    if not as_json:
+        remark(f"ready: {working} node{'' if working == 1 else 's'}")
+
+
+async def _nodes(place: operate.Place) -> Sequence[Node]:
+    async with operate.opened(place) as store:
+        return await store.nodes.list()
 
 
 async def _examine(place: operate.Place) -> Examined:
@@ -120,7 +156,7 @@ def _on_nodes(examined: Examined) -> list[Finding]:
     found: list[Finding] = []
     for node in examined.nodes:
         subject = f"node {node.host}:{node.pid}"
-        report = _report(node)
+        report = report_of(node)
         if not examined.is_alive(node):
             last = since(node.seen_at, examined.now_ms)
             found.append(Finding("warn", subject, f"last seen {last}: it crashed, or cannot reach the store"))
@@ -158,7 +194,9 @@ def _on_queues(examined: Examined) -> list[Finding]:
     from ...storage.records import Finding
     from .output import span
 
-    served = {queue for node in examined.nodes if examined.is_alive(node) for queue in _report(node).get("queues", {})}
+    served = {
+        queue for node in examined.nodes if examined.is_alive(node) for queue in report_of(node).get("queues", {})
+    }
     found: list[Finding] = []
     for row in examined.queues:
         waiting = row.counts.get(JobState.AVAILABLE, 0)
@@ -173,16 +211,3 @@ def _on_queues(examined: Examined) -> list[Finding]:
         elif waiting and late_s > WAITS_LONG_S:
             found.append(Finding("warn", subject, f"{waiting:,} jobs wait, the oldest for {span(late_s)}"))
     return found
-
-
-def _claims(node: Node) -> bool:
-    report = _report(node)
-    return not (report.get("is_draining") or report.get("storage_reset"))
-
-
-def _report(node: Node) -> dict[str, Any]:
-    """What the node last said of itself; empty before its first word, or if it speaks another version's language."""
-    from .describe import stored_value
-
-    said = stored_value(node.report)
-    return said if isinstance(said, dict) else {}

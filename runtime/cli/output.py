@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .failures import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 STYLES: Mapping[str, str] = {
     "available": "blue",
@@ -23,6 +26,11 @@ STYLES: Mapping[str, str] = {
     "warn": "yellow",
     "fail": "red",
     "paused": "yellow",
+    "ready": "green",
+    "draining": "yellow",
+    "starting": "blue",
+    "lost": "red",
+    "storage_reset": "red",
 }
 
 
@@ -46,6 +54,25 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, has
     A pipe gets one line per row.
     """
     from rich.console import Console
+
+    table = table_of(columns, rows, has_header=has_header)
+    console = Console(highlight=False)
+    width = console.width
+    console.width = 10_000  # room to measure what the table takes
+    size = console.measure(table)
+    if console.is_terminal and size.minimum <= width:
+        console.width = width
+        console.print(table)
+        return
+    console.width = size.maximum  # where not even the last column can be folded, the terminal breaks lines at its edge
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
+
+
+def table_of(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, has_header: bool = True) -> Table:
+    """Rows under a header, to be printed by rich."""
     from rich.table import Table
     from rich.text import Text
 
@@ -65,19 +92,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, has
                 for column, cell in zip(columns, row, strict=True)
             )
         )
-    console = Console(highlight=False)
-    width = console.width
-    console.width = 10_000  # room to measure what the table takes
-    size = console.measure(table)
-    if console.is_terminal and size.minimum <= width:
-        console.width = width
-        console.print(table)
-        return
-    console.width = size.maximum  # where not even the last column can be folded, the terminal breaks lines at its edge
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        print(line.rstrip())
+    return table
 
 
 def remark(text: str) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .failures import WrongUse
 from .options import WAIT, StoreOption, TargetArgument, WaitOption, read_seconds
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
 
 _FORMATS = ("console", "json")
 
@@ -60,11 +63,20 @@ def _run_node(
 
     from ...actors.context import current_attempt
     from ..logs import LogFormat, configure_logging
-    from ..settings import load_settings
-    from .target import load_runtime
 
     # First of all, so that nothing that the user's modules log at import goes elsewhere.
     configure_logging(LogFormat(log_format), current=current_attempt.get)
+    runtime = load_program(target, store, config, grace)
+    queues = {name: count or runtime.settings.slots for name, count in slots.items()}
+    runtime.run(queues or None, ready_file=ready_file, wait=wait_s)
+    structlog.get_logger("callboard.run").info("node stopped")
+
+
+def load_program(target: str, store: str | None, config: str | None, grace: str | None) -> Runtime:
+    """The runtime that `target` names, with the store and settings that options give it. Raises `WrongUse`."""
+    from ..settings import load_settings
+    from .target import load_runtime
+
     # Before the import, so that a wrong option is told as such, not as a module that failed.
     overrides = {"grace": grace} if grace is not None else {}
     load_settings(overrides=overrides, config=config)
@@ -74,9 +86,7 @@ def _run_node(
     runtime.settings = load_settings(runtime.settings, overrides=overrides)
     if store is not None:
         runtime.store_url = store
-    queues = {name: count or runtime.settings.slots for name, count in slots.items()}
-    runtime.run(queues or None, ready_file=ready_file, wait=wait_s)
-    structlog.get_logger("callboard.run").info("node stopped")
+    return runtime
 
 
 def _run_again_and_again() -> None:

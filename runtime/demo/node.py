@@ -6,15 +6,13 @@ node drains when its standard input ends, so that it never outlives the demo.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 import warnings
 
 from ..patience import WAIT_S
 from ..runtime import Runtime
 from ..settings import Settings
+from ..tether import end_with_parent
 from .jobs import jobs
 
 # A short lease, so that a killed node's jobs are taken over soon; and whoever kills here is the demo, not the job.
@@ -27,15 +25,10 @@ def main() -> None:
     # What the indexed files are warned about concerns their authors; as errors it would look like broken files.
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    threading.Thread(target=_drain_with_the_demo, daemon=True).start()
+    end_with_parent()
     runtime = Runtime(settings=SETTINGS)
     runtime.include(jobs)
     runtime.run(queues={queue: int(slots)}, ready_file=ready_file, wait=WAIT_S)
-
-
-def _drain_with_the_demo() -> None:
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """The demo's node processes: started, watched, killed, drained.
 
-Each node is a session of its own, so that Ctrl-C in a terminal reaches the demo alone, which then drains its nodes. A
-node drains when its standard input ends: so it also stops when the demo itself was killed, and is never left behind.
+Ctrl-C in a terminal reaches the demo alone, which then drains its nodes. They are tethered to it (`runtime/tether.py`):
+a node drains when it is let go of, so it also stops when the demo itself was killed, and is never left behind.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from ...kernel.errors import CallboardError
+from ..tether import Tethered
 
 _LOG_READ_BYTES = 4000
 
@@ -20,61 +20,22 @@ class NodeFailed(CallboardError):
     """Node processes end without being asked to, one after the other; the text says what the last one wrote."""
 
 
-class NodeProcess:
+class NodeProcess(Tethered):
     """One process that works on the store. It may be killed at any time: the store is what counts."""
 
     def __init__(self, number: int, *, store: str, queue: str, slots: int, folder: Path) -> None:
         self.number = number
-        self._ready_file = folder / f"node-{number}.ready"
         self._log_file = folder / f"node-{number}.log"
-        arguments = ["-m", "callboard.runtime.demo.node", queue, str(slots), str(self._ready_file)]
+        ready_file = folder / f"node-{number}.ready"
+        arguments = ["-m", "callboard.runtime.demo.node", queue, str(slots), str(ready_file)]
         with self._log_file.open("wb") as log:
-            self._process = subprocess.Popen(
+            super().__init__(
                 [sys.executable, *arguments],
-                stdin=subprocess.PIPE,
+                ready_file=ready_file,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=log,
                 env={**os.environ, "CALLBOARD_STORE": store},  # an argument would show a password to everybody
-                start_new_session=True,
             )
-
-    @property
-    def pid(self) -> int:
-        """The process's number on this machine."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """True until the process has ended."""
-        return self._process.poll() is None
-
-    @property
-    def is_ready(self) -> bool:
-        """True while the node claims jobs."""
-        return self.is_running and self._ready_file.exists()
-
-    def kill(self) -> None:
-        """End the process on the spot, as a power cut would; its jobs stay leased until somebody rescues them."""
-        self._process.kill()
-        self._process.wait()
-        self._ready_file.unlink(missing_ok=True)
-
-    def drain(self) -> None:
-        """Ask the process to hand back what it holds and end. Does not wait."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-    def interrupt(self) -> None:
-        """Ask a draining process not to wait for what still runs."""
-        if self.is_running:
-            self._process.terminate()
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until the process has ended; one that takes longer is killed."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
 
     def last_words(self) -> str:
         """The last line that the process wrote, for a person."""
@@ -127,12 +88,12 @@ class Crew:
     def interrupt(self) -> None:
         """Hurry nodes that drain."""
         for node in self.nodes:
-            node.interrupt()
+            node.terminate()
 
     def stop(self, within_s: float) -> None:
         """Drain all nodes at once and wait until they have ended, killing those that take longer."""
         for node in self.nodes:
-            node.drain()
+            node.cut()
         for node in self.nodes:
             node.wait(within_s)
         self.nodes.clear()

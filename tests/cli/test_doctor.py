@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 from typing import Protocol
 
@@ -114,21 +115,61 @@ def test_refused_writes_and_differing_versions_are_told(cli: Cli, jobs: Ids, reg
     assert found["warn", "versions"] == "nodes run different ones: 1.0, 2.0"
 
 
+OTHER_HOST = replace(node_of(state="ready"), host="elsewhere")
+HERE = replace(node_of(state="ready"), host=platform.node())
+SECOND = replace(HERE, boot_id=b"\x22" * 16, pid=8)
+
+
 @pytest.mark.parametrize(
-    ("nodes", "code"), [([], 1), ([node_of(is_draining=True)], 1), ([node_of(), node_of(b"\x22" * 16)], 0)]
+    ("nodes", "options", "code"),
+    [
+        ([], [], 1),
+        ([OTHER_HOST], [], 1),
+        ([OTHER_HOST], ["--anywhere"], 0),
+        ([replace(node_of(state="draining", is_draining=True), host=HERE.host)], [], 1),
+        ([replace(node_of(state="paused"), host=HERE.host)], [], 1),
+        ([replace(node_of(state="storage_reset"), host=HERE.host)], [], 1),
+        ([replace(HERE, report=b"")], [], 1),
+        ([HERE], [], 0),
+        ([HERE], ["--pid", "7"], 0),
+        ([HERE], ["--pid", "8"], 1),
+        ([HERE], ["--nodes", "2"], 1),
+        ([HERE, SECOND], ["--nodes", "2"], 0),
+    ],
 )
-def test_ready_says_whether_a_node_claims(
-    cli: Cli, jobs: Ids, register: Register, nodes: list[Node], code: int
+def test_ready_says_whether_a_node_here_can_claim(
+    cli: Cli, jobs: Ids, register: Register, nodes: list[Node], options: list[str], code: int
 ) -> None:
     register(*nodes)
 
-    said = cli("doctor", "--ready")
-    as_json = cli("doctor", "--ready", "--json")
+    said = cli("doctor", "--ready", *options)
+    as_json = cli("doctor", "--ready", *options, "--json")
 
     assert (said.code, as_json.code) == (code, code)
     assert as_json.json["ready"] is (code == 0)
-    expected = "ready: 2 nodes\n" if code == 0 else "callboard: not ready: no node claims from sqlite:///callboard.db\n"
-    assert said.err == expected
+    assert said.err.startswith("ready: " if code == 0 else "callboard: not ready: ")
+    assert said.err.count("\n") == 1
+
+
+def test_a_node_that_is_not_seen_for_its_own_lease_is_not_ready(
+    cli: Cli, jobs: Ids, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(replace(node_of(state="ready", lease_s=2.0), host=HERE.host))
+    now_ms = SystemClock().wall_ms()
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: now_ms + 1000)
+    fresh = cli("doctor", "--ready")
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: now_ms + 3000)
+    late = cli("doctor", "--ready")
+
+    assert (fresh.code, late.code) == (0, 1)
+    assert late.err.endswith(f"; {HERE.host}:7 is lost\n")
+
+
+def test_which_nodes_are_meant_is_asked_with_ready_alone(cli: Cli, jobs: Ids) -> None:
+    said = cli("doctor", "--pid", "7")
+
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "give them with --ready" in said.err
 
 
 def test_a_report_in_another_language_is_passed_over(cli: Cli, jobs: Ids, register: Register) -> None:

@@ -1,0 +1,1 @@
+"""`callboard cluster`: one module per command; `app.py` gathers them."""
