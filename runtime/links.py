@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ..actors.node import NodeParts
+from ..kernel.errors import LinkRefused, LinkUnavailable
 from ..kernel.transport.port import Link
-from ..storage.errors import InvalidStore
+from ..storage.errors import InvalidStore, Unavailable
 from ..storage.redis.address import Address, address_of
 from ..storage.shown import without_password
 from .environment import Environment
@@ -42,10 +43,20 @@ def link_of(runtime: Runtime, environment: Environment, node: NodeParts) -> Link
     return None if url is None else _redis(url, node)
 
 
+async def open_link(link: Link) -> None:
+    """Connect it. Raises `Unavailable` or `InvalidStore`, as a store does: a command's --wait holds for both."""
+    try:
+        await link.open()
+    except LinkUnavailable as error:
+        raise Unavailable(str(error)) from error
+    except LinkRefused as error:
+        raise InvalidStore(str(error)) from error
+
+
 def _redis(url: str, node: NodeParts) -> Link:
     parts, address = _read(url)
     try:
-        from ..kernel.transport.redis_streams import RedisLink  # type: ignore[import-not-found]
+        from ..kernel.transport.redis_streams import RedisLink
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in ("redis", "hiredis"):
             raise
