@@ -17,8 +17,7 @@ from ...actors.node_log import NodeLog
 from ...kernel.clock import Clock
 from ...kernel.signals import handle_signals
 from .bell import Bell
-from .launch import NodeProcess
-from .member import LOOK_S, Member
+from .member import LOOK_S, Member, Process
 
 
 class Cluster:
@@ -27,7 +26,7 @@ class Cluster:
     def __init__(
         self,
         names: Sequence[str],
-        launch: Callable[[str], NodeProcess],
+        launch: Callable[[str], Process],
         *,
         clock: Clock,
         rng: random.Random,

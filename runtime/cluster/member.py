@@ -12,14 +12,32 @@ import random
 import signal
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Protocol
 
 from ...actors.node_log import NodeLog
 from ...kernel.clock import Clock
 from .bell import Bell
 from .comeback import WELL_S, Comeback, after_crash
-from .launch import NodeProcess
 
 LOOK_S = 0.02  # at a ready file, which rings no bell, while a node starts
+
+
+class Process(Protocol):
+    """A node process, as `launch.py` starts one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def is_running(self) -> bool: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def last_words(self) -> str: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class Wish(Enum):
@@ -36,7 +54,7 @@ class Member:
     def __init__(
         self,
         name: str,
-        launch: Callable[[str], NodeProcess],
+        launch: Callable[[str], Process],
         bell: Bell,
         *,
         clock: Clock,
@@ -53,7 +71,7 @@ class Member:
         self._rng = rng
         self._log = log
         self._stuck_s = stuck_s
-        self._process: NodeProcess | None = None
+        self._process: Process | None = None
         self._wish = Wish.NOTHING
         self._asked_at: float | None = None  # since when the process that is there has known that it is to end
         self._crashes = 0  # in a row
@@ -121,7 +139,7 @@ class Member:
             self._bell.ring()
             await self._go_on(process, code or 0, ready_s)
 
-    async def _watch(self, process: NodeProcess) -> float:
+    async def _watch(self, process: Process) -> float:
         """Until the process has ended; for how long it was ready."""
         await self._bell.until(lambda: process.is_ready or self._is_over(process), look_s=LOOK_S)
         ready_at = self._clock.monotonic() if process.is_ready else None
@@ -136,7 +154,7 @@ class Member:
             self.kill()
         return 0.0 if ready_at is None else self._clock.monotonic() - ready_at
 
-    def _is_over(self, process: NodeProcess) -> bool:
+    def _is_over(self, process: Process) -> bool:
         """It has ended, or has not although it was asked to long ago."""
         if not process.is_running:
             return True
@@ -148,7 +166,7 @@ class Member:
         self._crashes = 0
         self._is_looping = False
 
-    async def _go_on(self, process: NodeProcess, code: int, ready_s: float) -> None:
+    async def _go_on(self, process: Process, code: int, ready_s: float) -> None:
         if self._wish is not Wish.NOTHING:
             self._log.info("node ended", node=self.name, pid=process.pid, exit=exit_words(code))
         elif code == 0:

@@ -77,6 +77,13 @@ def named(line: str, name: str, log_format: LogFormat) -> str:
     if log_format is LogFormat.CONSOLE:
         return f"{name} | {line}"
     label = f'{{"node": {json.dumps(name)}, '
-    if line.startswith('{"') and line.endswith("}"):
+    if line.startswith('{"') and _is_object(line):
         return label + line[1:]
     return f'{label}"event": {json.dumps(line, ensure_ascii=False)}}}'
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -76,17 +76,20 @@ class ClusterUp:
         """The process that stands, or stood last, in each place."""
         return {line["node"]: line["pid"] for line in self.told("node starts")}
 
-    def ready_counts(self, nodes: int) -> list[int]:
-        """How many nodes were ready after each event since all of them were, by the supervisor's account."""
+    def ready_counts_while_rolling(self) -> list[int]:
+        """How many nodes were ready after each event of a roll, by the supervisor's account."""
         ready: set[str] = set()
         counts = []
+        is_rolling = False
         for line in self.told():
+            is_rolling = line["event"] == "cluster rolls" or (is_rolling and line["event"] != "cluster rolled")
             if line["event"] == "node ready":
                 ready.add(line["node"])
-            elif line["event"] in ("node drains", "node crashed", "node ended"):
+            elif line["event"] in ("node drains", "node crashed", "node ended") or "was drained" in line["event"]:
                 ready.discard(line["node"])
-            counts.append(len(ready))
-        return counts[counts.index(nodes) :]
+            if is_rolling:
+                counts.append(len(ready))
+        return counts
 
     def ready_folder(self) -> Path:
         """Where each of its nodes that is ready has a file: as the nodes themselves say it, not the supervisor."""

@@ -1,4 +1,4 @@
-"""Whether nodes of a program could start: the program imports, and its store opens and is one that nodes can share."""
+"""Whether nodes of a program could start: it imports, its store opens and can be shared, its link answers."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ def examine(
 
 
 async def _open(runtime: Runtime, place: operate.Place) -> None:
-    """As each node does, and close it again. An empty file becomes a store, once for all nodes."""
-    from ....storage.errors import MigrationNeeded
+    """As each node does, store and link, and close again. An empty file becomes a store, once for all nodes."""
+    from contextlib import AsyncExitStack
 
-    store = operate.store_at(place)
-    if not store.is_shared:
+    from ....storage.errors import MigrationNeeded
+    from ...patience import patiently
+
+    if not operate.store_at(place).is_shared:
         raise WrongUse(
             f"{place.shown} is seen by one process alone, so the nodes would share nothing; give them a store by "
             "--store or CALLBOARD_STORE, such as sqlite:///callboard.db"
         )
-    try:
-        await operate.open_patiently(store, place, migrate=runtime.migrate or store.is_embedded)
-    except MigrationNeeded as exc:
-        raise WrongUse(str(exc)) from None
-    await store.close()
+    async with AsyncExitStack() as opened:
+        try:
+            await patiently(lambda: opened.enter_async_context(runtime), wait_s=place.wait_s, tell=operate.tell)
+        except MigrationNeeded as exc:
+            raise WrongUse(str(exc)) from None
