@@ -71,20 +71,31 @@ class Clock(Protocol):
                 timer.cancel()
 
     async def limit(self, call: Awaitable[T], timeout_s: float) -> T:
-        """What `call` gives; it is cancelled, and `TimeoutError` raised, when `timeout_s` seconds pass before."""
+        """What `call` gives; when `timeout_s` seconds pass before, it is cancelled and `TimeoutError` raised at once.
+
+        A call that takes its time to heed that is not waited for. One that was given up from within counts as late.
+        """
         task = asyncio.ensure_future(call)
-        timer = self.call_later(timeout_s, partial(task.cancel, _LATE))
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task.add_done_callback(partial(_end, over))
+        timer = self.call_later(timeout_s, partial(_give_up, over))
         try:
-            return await task
-        except asyncio.CancelledError as error:
-            if error.args != (_LATE,):
-                raise
-            raise TimeoutError from None
+            await over
+        except BaseException:
+            task.cancel()
+            raise
         finally:
             timer.cancel()
+        if task.cancelled():
+            raise TimeoutError
+        return task.result()
 
 
-_LATE = "callboard: the time for a call is over"
+def _end(over: asyncio.Future[None], task: asyncio.Future[T]) -> None:
+    if not over.done():
+        over.set_result(None)
+    elif not task.cancelled():
+        task.exception()  # of a call that was given up, and which nobody asks any more
 
 
 def _give_up(future: asyncio.Future[T]) -> None:

@@ -127,7 +127,8 @@ class Handle(Generic[R_co]):
 
     async def cancel(self, reason: str = "cancelled by request") -> CancelAnswer:
         """Cancel the job if it waits; ask for it if it executes (`REQUESTED`: a handler that ends first wins, and
-        `result` tells which); `TOO_LATE` if it had ended. Raises `JobNotFound`, and `InvalidReason` for a reason that
+        `result` tells which); `TOO_LATE` if it had ended. `ENDING`: its handler ended it in a transaction that was
+        still open half a minute later; nothing was noted. Raises `JobNotFound`, and `InvalidReason` for a reason that
         is no text; of a long one the middle is left out."""
         answer = await self._runtime.cancel(self._id, storable_reason(reason, "cancel"))
         if answer is CancelAnswer.MISSING:

@@ -1,4 +1,4 @@
-"""Looking at jobs through an open runtime: waiting for one to end."""
+"""What is done with one job through an open runtime: waiting for its end, cancelling it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from ..actors.results import Await, NotWaiting
 from ..kernel.errors import CallboardError
 from ..storage.ids import format_id
 from ..storage.job import Job
+from ..storage.messages import CancelJobs
+from ..storage.records import CancelAnswer
+from .enqueueing import WRITE_S
 from .handle import ResultTimeout
 
 if TYPE_CHECKING:
     from .node import Node
+
+ENDING_PAUSE_S = 0.1  # until a job is looked at again that an open transaction of its handler ends
 
 
 class NotOpen(CallboardError, RuntimeError):
@@ -38,3 +43,14 @@ async def wait_for_end(node: Node, job_id: bytes, timeout_s: float | None) -> Jo
             continue
         except TimeoutError:
             raise ResultTimeout(format_id(job_id), timeout_s or 0.0) from None
+
+
+async def cancel_one(node: Node, job_id: bytes, reason: str) -> CancelAnswer:
+    """What the cancel met; where an open transaction of the handler ends the job, as long as a write is waited for."""
+    clock = node.parts.clock
+    ends = clock.monotonic() + WRITE_S
+    while True:
+        [answer] = await node.storage.ask(CancelJobs((job_id,), reason), timeout=WRITE_S)
+        if answer is not CancelAnswer.ENDING or clock.monotonic() >= ends:
+            return answer
+        await clock.sleep(ENDING_PAUSE_S)

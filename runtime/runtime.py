@@ -21,16 +21,15 @@ from ..storage.errors import InvalidStore
 from ..storage.ids import parse_id
 from ..storage.job import Job as JobRow
 from ..storage.job import JobState
-from ..storage.messages import CancelJobs
 from ..storage.records import CancelAnswer, Failure
 from ..storage.role import Term
 from ..storage.urls import DEFAULT_STORE
-from .enqueueing import WRITE_S, enqueue_all, enqueue_one
+from .enqueueing import enqueue_all, enqueue_one
 from .environment import Environment, environment_here
 from .handle import Handle
 from .job import Call, InvalidOption, Registry, call_by_name
 from .links import checked_link
-from .looking import NotOpen, wait_for_end
+from .looking import NotOpen, cancel_one, wait_for_end
 from .node import Node
 from .patience import WAIT_S
 from .portal import Portal, refuse_beside_main_thread
@@ -280,8 +279,7 @@ class Runtime(Registry):
 
     async def cancel(self, job_id: bytes, reason: str) -> CancelAnswer:
         """Cancel one job; see `Handle.cancel`."""
-        answers = await self.node.storage.ask(CancelJobs((job_id,), reason), timeout=WRITE_S)
-        return answers[0]
+        return await cancel_one(self.node, job_id, reason)
 
     async def stored_job(self, job_id: bytes) -> JobRow | None:
         """The stored row, or None."""

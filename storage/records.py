@@ -124,6 +124,7 @@ class CancelAnswer(Enum):
 
     CANCELLED = "cancelled"
     REQUESTED = "requested"  # executing: its node is told
+    ENDING = "ending"  # a transaction that is open ends it, or not: nothing was noted, ask again once that is over
     TOO_LATE = "too late"  # it had ended
     MISSING = "missing"
 

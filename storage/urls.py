@@ -64,7 +64,7 @@ def _redis(shown: str, parts: SplitResult, clock: Clock) -> Store:
     try:
         from .redis.driver import RedisStore
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "redis":
+        if (exc.name or "").partition(".")[0] not in ("redis", "hiredis"):
             raise
         raise InvalidStore("a Redis store needs the package redis: pip install 'callboard[redis]'") from None
     return RedisStore(address, clock=clock)

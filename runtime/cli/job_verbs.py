@@ -129,7 +129,7 @@ def _carry_out(
             _confirm(f"{total:,} {_shown(wanted)}", verb)
         outcome, left = operate.run(_in_bulk(verb, wanted, place)) if total else (Counter[str](), [])
     if as_json:
-        words = ["cancelled", "requested", "too_late"] if verb is Verb.CANCEL else [_DONE[verb], "refused"]
+        words = ["cancelled", "requested", "ending", "too_late"] if verb is Verb.CANCEL else [_DONE[verb], "refused"]
         print_json({word: outcome[word] for word in words})
     else:
         remark(_summary(verb, outcome))
@@ -169,12 +169,17 @@ async def _apply(verb: Verb, ids: list[bytes], store: Store) -> tuple[Counter[st
     from ...storage.records import CancelAnswer, Wakeup
 
     if verb is Verb.CANCEL:
+        why = {
+            CancelAnswer.TOO_LATE: "had ended",
+            CancelAnswer.MISSING: "had ended",
+            CancelAnswer.ENDING: "ends in an open transaction of its handler; once that is over, ask again",
+        }
         answers = await store.jobs.cancel(ids, reason=_REASON)
         await store.wakeups.announce([Wakeup("control", ""), Wakeup("finished", "")])
         late = [
-            f"job {format_id(job_id)} had ended"
+            f"job {format_id(job_id)} {why[answer]}"
             for job_id, answer in zip(ids, answers, strict=True)
-            if answer in (CancelAnswer.TOO_LATE, CancelAnswer.MISSING)
+            if answer in why
         ]
         return Counter(answer.value.replace(" ", "_") for answer in answers), late
     done: list[bool] = await (store.jobs.revive(ids) if verb is Verb.REVIVE else store.jobs.delete(ids))
@@ -196,6 +201,8 @@ def _summary(verb: Verb, outcome: Counter[str]) -> str:
     parts = [f"{done:,} job{'' if done == 1 else 's'} {_DONE[verb]}"]
     if outcome["requested"]:
         parts.append(f"{outcome['requested']:,} executing asked to stop")
+    if outcome["ending"]:
+        parts.append(f"{outcome['ending']:,} ending in a transaction of their handler")
     if outcome["too_late"]:
         parts.append(f"{outcome['too_late']:,} had ended")
     if outcome["refused"]:

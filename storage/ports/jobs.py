@@ -98,7 +98,8 @@ class JobStore(Protocol):
         """Cancel waiting jobs; mark executing ones (`cancel_requested`), which their node learns by `heartbeat`.
 
         The reason is kept either way. A job that is cancelled already answers `CANCELLED`, so that a repeat answers the
-        same; one that ended otherwise is `TOO_LATE`.
+        same; one that ended otherwise is `TOO_LATE`. One that a transaction of its handler ends, once that is
+        committed, is not waited for: `ENDING`.
         """
 
     @abstractmethod

@@ -2,6 +2,9 @@
 
 Migrations run in one transaction under a transaction's advisory lock, so of two nodes that start at once the second
 finds the work done. The lock ends with the transaction: nothing is left in a session.
+
+Nodes may be at work meanwhile. What changes a table waits until it is free, and whoever comes later waits behind that:
+for `_LOCK_S` at most, then everything is undone and tried again a moment later.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from .lane import Connection, Lane, Server
 MIGRATIONS = load_migrations(__package__ or "", "sql/migrations")
 _OLDEST_SERVER = 14
 _MIGRATION_S = 3600.0
+_LOCK_S = 2
+_LOCKED = "55P03"
 _LOCK_CLASS = 0x63626F61  # "cboa"
 _PREPARED = "SELECT to_regclass($1)"
 _HAS_SCHEMA = "SELECT count(*) FROM pg_namespace WHERE nspname = $1"
@@ -37,7 +42,15 @@ async def open_schema(lane: Lane, *, migrate: bool) -> None:
             async with connection.transaction(isolation="read_committed"):
                 await _migrate(connection, server, migrate=migrate)
 
-    await lane.run(open_, is_opening=True)
+    try:
+        await lane.run(open_, is_opening=True)
+    except Unavailable as error:
+        if getattr(error.__cause__, "sqlstate", None) != _LOCKED:
+            raise
+        raise Unavailable(
+            f"{server.shown}: the schema was not changed, since other transactions keep its tables locked for longer"
+            f" than {_LOCK_S} s: try again, or end them (pg_stat_activity shows which)"
+        ) from error
 
 
 async def _check_server(connection: Connection) -> None:
@@ -61,6 +74,7 @@ async def _migrate(connection: Connection, server: Server, *, migrate: bool) -> 
     if not await connection.fetchval(_HAS_SCHEMA, name):
         await connection.execute(f'CREATE SCHEMA "{name}"')
     found = await _schema(connection, server)  # another may have been quicker
+    await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_S}s'")
     for migration in missing(found, MIGRATIONS, store=server.shown, url=server.options.url, migrate=migrate):
         for statement in migration.statements:
             await connection.execute(server.in_schema(statement), timeout=_MIGRATION_S)

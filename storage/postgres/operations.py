@@ -1,7 +1,8 @@
 """The verbs of operators and of housekeeping: `cancel`, `revive`, `delete`, `prune`, `rescue`.
 
 A job that another transaction moves from table to table at this moment is found in neither. Such jobs are asked for
-again, within the same transaction, until each was met or is known to be gone.
+again, within the same transaction, until each was met or is known to be gone. One whose row a transaction of its
+handler has is not waited for: everything else of this node that writes would wait too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from .rows import CANCELLED, EXECUTING, STATES, in_order, storable
 
 _LEASE_LOST = ErrorRecord("lease lost", "the lease ran out before the attempt ended", "")
 _ROUNDS = 200
+_ROUNDS_HELD = 20  # a row may be held for the moment of a renewal or an end; then longer ones are taken for a handler's
+_HELD = -1  # the state of a job whose row another transaction has
 _PAUSE_S = 0.005
 
 
@@ -67,11 +70,12 @@ class Operations:
             met: dict[bytes, int] = {}
             left = in_order(job_ids)
             async with connection.transaction(isolation="read_committed"):  # each round sees what was committed
-                for _ in range(_ROUNDS):
+                for rounds in range(_ROUNDS):
                     if not left:
                         return met
                     met |= {row["id"]: row["state"] for row in await connection.fetch(statement, left, *values)}
-                    left = [job_id for job_id in left if job_id not in met]
+                    is_patient = rounds < _ROUNDS_HELD
+                    left = [job_id for job_id in left if job_id not in met or (is_patient and met[job_id] == _HELD)]
                     if not left:
                         return met
                     there = await connection.fetch(known, left)
@@ -88,6 +92,8 @@ def _cancelled(state: int | None) -> CancelAnswer:
         return CancelAnswer.MISSING
     if state == EXECUTING:
         return CancelAnswer.REQUESTED
+    if state == _HELD:
+        return CancelAnswer.ENDING
     if JobState.of_code(state).is_terminal and state != CANCELLED:
         return CancelAnswer.TOO_LATE
     return CancelAnswer.CANCELLED

@@ -7,6 +7,7 @@ behind a campaign for a role whose last fenced write is still being committed.
 
 from __future__ import annotations
 
+import asyncio
 from builtins import list as list_of
 from collections.abc import Sequence
 
@@ -65,8 +66,7 @@ class PostgresRoles(RoleStore):
         return answers
 
     async def list(self) -> list_of[RoleRow]:
-        rows = await self._lane.fetch("roles/list", timeout_s=self._timeout_s)
-        return [_row_of(row) for row in rows]
+        return [_row_of(row) for row in await self._answered("roles/list")]
 
     def _hurry(self, lease_ms: int) -> None:
         """A silent connection must be given up while there is time to renew over another one."""
@@ -80,10 +80,18 @@ class PostgresRoles(RoleStore):
 
     async def _fetch(self, name: str, *values: object) -> list_of[Row]:
         """What a statement did, in this store alone."""
-        rows = await self._lane.fetch(name, *values, timeout_s=self._timeout_s)
+        rows = await self._answered(name, *values)
         if not rows or rows[0]["store_id"] != self._lane.server.store_id:
             raise StorageReset(f"{self._lane.server.shown} was emptied or replaced")
         return [row for row in rows if row["name"] is not None]
+
+    async def _answered(self, name: str, *values: object) -> list_of[Row]:
+        """The rows that a statement gives, connecting and waiting for the call before included."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._lane.fetch(name, *values, timeout_s=self._timeout_s)
+        except TimeoutError as error:
+            raise Unavailable(f"{self._lane.server.shown}: no answer within {self._timeout_s:.1f} s") from error
 
 
 def _key_of(term: Term) -> _Key:

@@ -1,17 +1,18 @@
-"""Connections to one server and how scripts are called on them.
+"""How scripts and commands are called on one server.
 
-A script is called by its digest; a server that does not know it is given the whole text in the same call. Nothing is
-repeated here: whoever calls knows what may be.
+Calls share one connection (`kernel/transport/redis_connection.py`), made when first needed and again once it broke: the
+server runs one script at a time anyhow. A script is called by its digest; a server that does not know it is given the
+whole text in the same call. Nothing is repeated here: whoever calls knows what may be.
 
 Each new connection asks which role its server has: a name may lead to a replica after a failover, and jobs are neither
-claimed from one nor read there. A call that broke takes the idle connections with it, which lead the same way: else
-each of them would cost a time-out of its own before the first new one is made.
+claimed from one nor read there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -21,8 +22,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionFailed
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
-from redis.exceptions import TimeoutError as TimedOut
 
+from ...kernel.transport.redis_connection import RedisConnection, RedisTarget, Word
 from ..errors import Unavailable
 from ..role import Term, name_bytes
 from .address import Address
@@ -31,12 +32,7 @@ from .keys import Keys
 from .rows import packed
 
 SOCKET_TIMEOUT_S = 5.0
-_HEALTH_CHECK_S = 10
-# A node holds these, one for its heartbeat and one that listens. Scripts run one at a time on the server anyhow: more
-# connections would only wait there.
-_CONNECTIONS = 4
-_BROKEN = (ConnectionFailed, TimedOut, OSError, ReadOnlyError)
-_Word = str | bytes | int
+Info = Mapping[str, str]  # what a server says of itself, by name
 _PRELUDE = "lua/prelude.lua"
 
 
@@ -50,112 +46,119 @@ class Script:
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-def connect(address: Address, *, connections: int = _CONNECTIONS, timeout_s: float = SOCKET_TIMEOUT_S) -> aio.Redis:
-    """A client that connects when first used. Each call waits `timeout_s` for a free connection and for its answer."""
-    kind = aio.SSLConnection if address.is_tls else aio.Connection
-    pool = _Pool(
-        connection_class=kind,
-        max_connections=connections,
-        timeout=timeout_s,
+def subscriber(address: Address) -> aio.Redis:
+    """A client of the library's, with the one connection that a subscription needs; it connects when first used."""
+    pool = aio.BlockingConnectionPool(
+        connection_class=aio.SSLConnection if address.is_tls else aio.Connection,
+        max_connections=1,
+        timeout=SOCKET_TIMEOUT_S,
         host=address.host,
         port=address.port,
         db=address.db,
         username=address.username,
         password=address.password,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
         socket_keepalive=True,
-        health_check_interval=_HEALTH_CHECK_S,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
-        redis_connect_func=_greet,
     )
     return aio.Redis.from_pool(pool)
 
 
-class _Pool(aio.BlockingConnectionPool):
-    """At most so many connections; who finds none free waits."""
-
-    async def drop_idle(self) -> None:
-        """Close those that nobody uses now; without a pause, in which somebody could take one of them."""
-        for connection in self._available_connections:
-            await connection.disconnect(nowait=True)
-
-
-async def _greet(connection: aio.Connection) -> None:
-    """Log in, and refuse a server that only copies another. INFO needs no right that opening does not need."""
-    await connection.on_connect()
-    await connection.send_command("INFO", "replication", check_health=False)
-    answer = await connection.read_response()
-    if isinstance(answer, bytes) and b"role:slave" in answer:
-        raise ReadOnlyError("READONLY")
-
-
 class Server:
-    """One client of one store: scripts and the few plain commands, with the errors of `storage/errors.py`."""
+    """One store's way to its server: scripts and the few plain commands, with the errors of `storage/errors.py`."""
 
-    def __init__(
-        self, address: Address, *, connections: int = _CONNECTIONS, timeout_s: float = SOCKET_TIMEOUT_S
-    ) -> None:
+    def __init__(self, address: Address, *, timeout_s: float = SOCKET_TIMEOUT_S) -> None:
         self.address = address
         self.keys = Keys(address.namespace)
         self.store_id = b""  # of the store that was opened; every script compares it
-        self.timeout_s = timeout_s
-        self._connections = connections
-        self._client: aio.Redis | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._client is not None
+        self.timeout_s = timeout_s  # for a connection, and for each answer
+        self.is_open = False
+        self._connection: RedisConnection | None = None
+        self._connecting: asyncio.Task[RedisConnection] | None = None
 
     def open(self) -> None:
-        """Make a client on the running event loop; it connects when first used."""
-        self._client = connect(self.address, connections=self._connections, timeout_s=self.timeout_s)
+        """Take calls on the running event loop; the first one connects."""
+        self.is_open = True
 
     async def close(self) -> None:
-        """Let go of all connections. Idempotent."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        """Let go of the connection; calls under way fail. Idempotent."""
+        self.is_open = False
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def call(self, script: Script, batch: bytes, *, is_new_work: bool = False, fence: Term | None = None) -> Any:
         """What a script answers to a batch. Raises `TermOver` for a fence that does not run."""
         keys = self.keys
-        arguments: tuple[_Word, ...] = (len(keys.fixed), *keys.fixed, self.store_id, keys.prefix, batch)
+        arguments: tuple[Word, ...] = (len(keys.fixed), *keys.fixed, self.store_id, keys.prefix, batch)
         if fence is not None:
             arguments += (packed((name_bytes(fence.role), fence.holder, fence.number)),)
         return await self._run(script, arguments, is_new_work=is_new_work, fence=fence)
 
-    async def stamp(self, script: Script, *arguments: _Word) -> Any:
+    async def stamp(self, script: Script, *arguments: Word) -> Any:
         """What a script that stands alone answers; its one key is `meta`."""
         return await self._run(script, (1, self.keys.meta, *arguments), is_new_work=True)
 
-    async def command(self, *words: _Word) -> Any:
+    async def command(self, *words: Word) -> Any:
         """What one plain command answers."""
-        client = self._connected()
         try:
-            return await _execute(client, *words)
+            return await (await self._connected()).call(*words)
         except (RedisError, OSError) as error:
-            await _drop_what_broke(client, error)
-            raise translate(error, str(self.address)) from error
+            raise self._translated(error) from error
+
+    async def fields(self, key: str) -> dict[bytes, bytes]:
+        """A hash, whole."""
+        flat: list[bytes] = await self.command("HGETALL", key)
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    async def info(self) -> Info:
+        """What the server says of itself."""
+        lines = bytes(await self.command("INFO")).decode("utf-8", "replace").splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
     async def _run(
-        self, script: Script, arguments: tuple[_Word, ...], *, is_new_work: bool, fence: Term | None = None
+        self, script: Script, arguments: tuple[Word, ...], *, is_new_work: bool, fence: Term | None = None
     ) -> Any:
-        client = self._connected()
         try:
+            connection = await self._connected()
             try:
-                return await _execute(client, "EVALSHA", script.digest, *arguments)
+                return await connection.call("EVALSHA", script.digest, *arguments)
             except NoScriptError:
-                return await _execute(client, "EVAL", script.text, *arguments)
+                return await connection.call("EVAL", script.text, *arguments)
         except (RedisError, OSError) as error:
-            await _drop_what_broke(client, error)
-            raise translate(error, str(self.address), is_new_work=is_new_work, fence=fence) from error
+            raise self._translated(error, is_new_work=is_new_work, fence=fence) from error
 
-    def _connected(self) -> aio.Redis:
-        if self._client is None:
+    async def _connected(self) -> RedisConnection:
+        if not self.is_open:
             raise Unavailable(f"{self.address} is not open")
-        return self._client
+        if self._connection is not None and not self._connection.is_broken:
+            return self._connection
+        if self._connecting is None:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(), name="callboard-redis-connect")
+            self._connecting.add_done_callback(self._has_connected)
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> RedisConnection:
+        at, timeout_s = self.address, self.timeout_s
+        target = RedisTarget(at.host, at.port, at.db, at.username, at.password, at.is_tls)
+        return await RedisConnection.open(target, connect_s=timeout_s, timeout_s=timeout_s)
+
+    def _has_connected(self, connecting: asyncio.Task[RedisConnection]) -> None:
+        if self._connecting is connecting:
+            self._connecting = None
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._connection = connecting.result()
+
+    def _translated(self, error: Exception, *, is_new_work: bool = False, fence: Term | None = None) -> Exception:
+        if isinstance(error, ReadOnlyError) and self._connection is not None:
+            self._connection.give_up(error)  # the next one may find the primary under the same name
+        return translate(error, str(self.address), is_new_work=is_new_work, fence=fence)
 
 
 @contextmanager
@@ -167,17 +170,6 @@ def closed_is_broken() -> Iterator[None]:
         if "closed" not in str(error):
             raise
         raise ConnectionFailed(str(error)) from error
-
-
-async def _execute(client: aio.Redis, *words: _Word) -> Any:
-    with closed_is_broken():
-        return await client.execute_command(*words)  # type: ignore[no-untyped-call]
-
-
-async def _drop_what_broke(client: aio.Redis, error: Exception) -> None:
-    pool = client.connection_pool
-    if isinstance(error, _BROKEN) and isinstance(pool, _Pool):
-        await pool.drop_idle()
 
 
 def _source(path: str) -> str:

@@ -6,8 +6,7 @@ from ...kernel.clock import Clock
 from ..clocks import look_from_here
 from ..errors import StorageError
 from ..records import Finding
-from .connection import Server
-from .opening import Info
+from .connection import Info, Server
 
 # appendfsync: the level of the finding, and what a power cut takes
 _WRITTEN = {
@@ -20,7 +19,7 @@ _UNKNOWN = ("ok", "what was acknowledged outlives the server's process (CONFIG G
 
 async def examine(server: Server, clock: Clock) -> list[Finding]:
     """One line for each thing that can go wrong with a server."""
-    info: Info = await server.command("INFO")
+    info = await server.info()
     name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
     version = info.get("valkey_version") or info.get("redis_version")
     schema = await server.command("HGET", server.keys.meta, "schema_version")
@@ -48,9 +47,9 @@ async def _appendfsync(server: Server) -> str | None:
 
 
 def _durability(info: Info, appendfsync: str | None) -> tuple[str, str, str]:
-    if info.get("loading"):
+    if info.get("loading", "0") != "0":
         return "warn", "durability", "the server is loading its data"
-    if info.get("aof_enabled"):
+    if info.get("aof_enabled", "0") != "0":
         if info.get("aof_last_write_status", "ok") != "ok":
             return "fail", "durability", "the append-only file could not be written: look at the server's disk"
         level, means = _WRITTEN.get(appendfsync or "", _UNKNOWN)

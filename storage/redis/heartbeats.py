@@ -10,8 +10,7 @@ from ..ports.jobs import HeartbeatStore
 from ..records import Beat, HeartbeatReply, Orphan
 from . import rows
 from .address import Address
-from .connection import SOCKET_TIMEOUT_S, Script, Server
-from .opening import Info
+from .connection import SOCKET_TIMEOUT_S, Info, Script, Server
 
 _LEAST_TIMEOUT_S = 1.0
 _HEARTBEAT = Script("lua/jobs/heartbeat.lua")
@@ -22,7 +21,7 @@ class RedisHeartbeat(HeartbeatStore):
 
     def __init__(self, opened: Server, clock: Clock) -> None:
         self._opened = opened
-        self._server = Server(opened.address, connections=1)
+        self._server = Server(opened.address)
         self._clock = clock
 
     async def open(self) -> None:
@@ -37,7 +36,7 @@ class RedisHeartbeat(HeartbeatStore):
         for job_id, claim_token, progress in beats:
             batch += (job_id, claim_token, False if progress is None else progress)
         lost, stopped, orphans = await self._server.call(_HEARTBEAT, rows.packed(batch))
-        info: Info = await self._server.command("INFO")
+        info = await self._server.info()
         return HeartbeatReply(
             [beats[index].id for index in lost],
             [beats[index].id for index in stopped],

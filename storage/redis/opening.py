@@ -6,21 +6,18 @@ Nothing is written before everything has been looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
 
 from redis.exceptions import InvalidResponse
 
 from ..errors import Corrupt, InvalidStore, Unavailable
 from ..migrate import Migration, Schema, missing
-from .connection import Script, Server
+from .connection import Info, Script, Server
 
 OLDEST = (6, 2)
 # Redis has no schema to change: a migration would be a script. The first one is the layout of keys.py.
 MIGRATIONS = (Migration(1, 1, ()),)
 
 _STAMP = Script("lua/store/stamp.lua", is_alone=True)
-
-Info = Mapping[str, Any]  # as the client gives INFO
 
 
 async def open_store(server: Server, *, new_id: bytes, migrate: bool) -> None:
@@ -30,7 +27,7 @@ async def open_store(server: Server, *, new_id: bytes, migrate: bool) -> None:
     """
     where = str(server.address)
     refuse_unusable(await _look_at(server), where)
-    found = await server.command("HGETALL", server.keys.meta)
+    found = await server.fields(server.keys.meta)
     schema = _schema_of(found, where)
     newer = missing(schema, MIGRATIONS, store=where, url=server.address.url, migrate=migrate)
     if newer:
@@ -43,7 +40,7 @@ async def _look_at(server: Server) -> Info:
     """What the server says of itself. Its first answers may also be to what the client says when it connects."""
     where = str(server.address)
     try:
-        return cast(Info, await server.command("INFO"))
+        return await server.info()
     except Corrupt as refused:
         said = str(refused.__cause__)
         if "DB index" in said:

@@ -6,6 +6,7 @@ server runs one script at a time; a call waits for the one that runs.
 
 from __future__ import annotations
 
+import asyncio
 from builtins import list as list_of
 from collections.abc import Sequence
 from typing import Any
@@ -68,10 +69,15 @@ class RedisRoles(RoleStore):
         if server is None:
             # A silent connection must be given up while there is time to renew over another one.
             timeout_s = min(self._opened.timeout_s, max(lease_ms / 4000, _LEAST_TIMEOUT_S))
-            server = self._server = Server(self._opened.address, connections=1, timeout_s=timeout_s)
+            server = self._server = Server(self._opened.address, timeout_s=timeout_s)
             server.open()
         server.store_id = self._opened.store_id
-        return await server.call(script, rows.packed(batch))
+        try:
+            # For all of it: waiting for the call before, connecting, and the answer.
+            async with asyncio.timeout(server.timeout_s):
+                return await server.call(script, rows.packed(batch))
+        except TimeoutError as error:
+            raise Unavailable(f"{server.address}: no answer within {server.timeout_s:.1f} s") from error
 
 
 def _row_of(role: str, number: int, holder: bytes, left_ms: int) -> RoleRow:

@@ -178,10 +178,15 @@ def packed_sight(seen_at: int, report: bytes) -> bytes:
 
 
 def node_of(boot_id: bytes, said: bytes, seen: bytes) -> Node:
-    """A row of a node."""
-    host, pid, version, started_at = msgpack.unpackb(said, raw=True)
-    seen_at, report = msgpack.unpackb(seen, raw=True)
-    return Node(boot_id, host.decode(), pid, version.decode(), started_at, report, seen_at)
+    """A row of a node. One that no version of this code wrote is that of a node never seen, which is soon forgotten."""
+    try:
+        host, pid, version, started_at = msgpack.unpackb(said, raw=True)
+        seen_at, report = msgpack.unpackb(seen, raw=True)
+        if all(isinstance(number, int) for number in (pid, started_at, seen_at)) and isinstance(report, bytes):
+            return Node(boot_id, _text(host), pid, _text(version), started_at, report, seen_at)
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException):
+        pass
+    return Node(boot_id, host="(unreadable)", pid=0, version="", started_at=0)
 
 
 @lru_cache(maxsize=1024)

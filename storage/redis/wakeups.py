@@ -19,7 +19,7 @@ from ..errors import StorageError
 from ..ports.wakeups import WakeupStore
 from ..records import Wakeup
 from .address import Address
-from .connection import SOCKET_TIMEOUT_S, Server, closed_is_broken, connect
+from .connection import SOCKET_TIMEOUT_S, Server, closed_is_broken, subscriber
 from .rows import packed
 
 SILENCE_S = 4.0  # twice that without a sign of life, and a connection is given up
@@ -109,7 +109,7 @@ class RedisWakeups(WakeupStore):
 
 @contextlib.asynccontextmanager
 async def _subscription(address: Address, channel: str) -> AsyncIterator[PubSub]:
-    client = connect(address, connections=1)
+    client = subscriber(address)
     messages = client.pubsub()
     try:
         await messages.subscribe(channel)

@@ -27,8 +27,12 @@ _PACKAGE = "callboard.storage.sqlite"
 _CACHED_STATEMENTS = 256
 _LOOK_AT_FILE_S = 0.25
 
-_END_ALL_LEASES = load(__package__, "sql/leases/end_all.sql")
-_END_ALL_TERMS = load(__package__, "sql/roles/end_all.sql")
+# What a start of the machine ends: since which schema, where the boot is noted for which it was done, and how. Noted
+# apart, since code from before one of them does the others alone.
+_ENDS_WITH_THE_MACHINE = (
+    (1, "machine_boot", load(__package__, "sql/leases/end_all.sql")),
+    (2, "roles_boot", load(__package__, "sql/roles/end_all.sql")),
+)
 
 
 @dataclass(slots=True)
@@ -151,7 +155,7 @@ def _make_ours(connection: sqlite3.Connection, path: str, limit_s: float) -> Non
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *, migrate: bool, boot: str) -> None:
-    """Apply what is missing and end the leases of a former boot, in one transaction; two starters take turns."""
+    """Apply what is missing and end leases and terms of a former boot, in one transaction; two starters take turns."""
     known = load_migrations(_PACKAGE, "sql/migrations")
     url = f"sqlite:///{quote(path)}"
     before = _schema(connection)
@@ -165,13 +169,10 @@ def _bring_up_to_date(connection: sqlite3.Connection, turns: Turns, path: str, *
             schema = Schema(migration.number, max(schema.min_code, migration.min_code))
             _set_meta(connection, "schema_version", schema.version)
             _set_meta(connection, "min_code", schema.min_code)
-        if meta(connection, "machine_boot") != boot:
-            connection.execute(_END_ALL_LEASES.text)
-            _set_meta(connection, "machine_boot", boot)
-        # Noted apart: code from before roles ends leases alone.
-        if meta(connection, "roles_boot") != boot:
-            connection.execute(_END_ALL_TERMS.text)
-            _set_meta(connection, "roles_boot", boot)
+        for since, noted_as, end_all in _ENDS_WITH_THE_MACHINE:
+            if schema.version >= since and meta(connection, noted_as) != boot:
+                connection.execute(end_all.text)
+                _set_meta(connection, noted_as, boot)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -77,6 +77,10 @@ class Cluster:
             await self.clock.sleep(0.01)
         raise AssertionError(f"nobody leads after {within_s} s")
 
+    def up(self) -> set[bytes]:
+        """Boot ids of the machines that have not crashed."""
+        return {node.boot_id for node, machine in zip(self.nodes, self.machines, strict=True) if machine.is_up}
+
     async def row(self) -> RoleRow:
         """The role in the store."""
         [row] = await self.board.roles.list()
@@ -142,6 +146,30 @@ class TestGettingTheRole:
 
         for seed in SEEDS:
             run(play, seed=seed)
+
+
+class TestAsALimitOfOne:
+    def test_f53_its_holder_dies_a_hundred_times_and_it_is_never_held_twice_nor_leaked(self) -> None:
+        """A crash releases nothing: the lease does, and it is a row that no count can drift away from."""
+
+        async def play(cluster: Cluster) -> None:
+            for _ in range(3):
+                cluster.start()
+            for _ in range(100):
+                leader = await cluster.leader()
+                at_once = [term for term in cluster.book.on_duty if term.holder in cluster.up()]
+                assert at_once == [(await cluster.row()).term]
+                cluster.machine(leader).crash()
+                cluster.start()
+            last = await cluster.leader()
+            assert cluster.book.numbers == list(range(1, 102))
+            for node in cluster.nodes:
+                if cluster.machine(node).is_up and node is not last:
+                    await cluster.stop(node)
+            await cluster.stop(last)
+            assert (await cluster.row()).holder is None
+
+        run(play)
 
 
 class TestLosingTheRole:

@@ -58,7 +58,12 @@ def test_jobs_are_enqueued_listed_shown_and_acted_upon(here: Cli) -> None:
     assert [(job["id"], job["priority"]) for job in scheduled["jobs"]] == [(later, 0)]
     assert here("jobs", "list", "--limit", "1", "--before", later, "--json").json["jobs"][0]["id"] == second
 
-    assert here("jobs", "cancel", first, "--json").json == {"cancelled": 1, "requested": 0, "too_late": 0}
+    assert here("jobs", "cancel", first, "--json").json == {
+        "cancelled": 1,
+        "requested": 0,
+        "ending": 0,
+        "too_late": 0,
+    }
     assert here("jobs", "show", first, "--json").json["reason"] == "cancelled by an operator"
     assert here("jobs", "retry", first, "--json").json == {"retried": 1, "refused": 0}
     assert here("jobs", "cancel", "--state", "scheduled", "--yes", "--json").json["cancelled"] == 1

@@ -115,7 +115,7 @@ def test_cancel_ends_waiting_jobs_and_asks_executing_ones(cli: Cli, jobs: Ids, s
     said = cli("jobs", "cancel", jobs["available"], jobs["executing"], "--json")
 
     assert said.code == 0
-    assert said.json == {"cancelled": 1, "requested": 1, "too_late": 0}
+    assert said.json == {"cancelled": 1, "requested": 1, "ending": 0, "too_late": 0}
     assert (states["available"], states["executing"]) == ("cancelled", "executing")
     assert cli("jobs", "show", jobs["executing"], "--json").json["cancel_requested"] is True
 

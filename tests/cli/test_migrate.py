@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,24 @@ def test_an_older_schema_is_brought_up_to_date(cli: Cli, url: str, monkeypatch: 
     assert cli("jobs", "list", "--store", url).code == 0
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+def test_a_store_of_the_first_schema_gets_what_it_lacks(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = newest_of(url)
+    with monkeypatch.context() as former:
+        know(former, {store: migrations[:1] for store, migrations in KNOWN.items()})
+        assert cli("migrate", "--store", url).code == 0
+        assert cli("enqueue", "send", "--store", url).code == 0
+
+    checked = cli("migrate", "--check", "--store", url)
+    done = cli("migrate", "--store", url)
+
+    assert (checked.code, checked.out) == (1, "")
+    assert f" has schema 1, this code expects {newest}: `callboard migrate --store " in checked.err
+    assert (done.code, done.err) == (0, f"{url} had schema 1, and is up to date now\n")
+    assert f", schema {newest}" in cli("doctor", "--store", url).out
+    assert "send" in cli("jobs", "list", "--store", url).out
+
+
 @pytest.mark.parametrize("url", KEPT, indirect=True)
 def test_a_schema_of_newer_code_is_left_alone(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     newest = newest_of(url)
@@ -118,12 +136,23 @@ def test_every_command_names_the_migration_that_a_server_needs(
 
 def add_a_migration(monkeypatch: pytest.MonkeyPatch, *, min_code: int) -> None:
     """As a newer version of this code has it, on every store."""
-    for store, migrations in KNOWN.items():
-        more = (*migrations, Migration(migrations[-1].number + 1, min_code, ()))
+    know(
+        monkeypatch,
+        {
+            store: (*migrations, Migration(migrations[-1].number + 1, min_code, ()))
+            for store, migrations in KNOWN.items()
+        },
+    )
+
+
+def know(monkeypatch: pytest.MonkeyPatch, known: Mapping[str, Sequence[Migration]]) -> None:
+    """As code that knows these migrations."""
+    for store, migrations in known.items():
         if store == "sqlite":
-            monkeypatch.setattr("callboard.storage.sqlite.connection.load_migrations", lambda *where, more=more: more)
+            load = "callboard.storage.sqlite.connection.load_migrations"
+            monkeypatch.setattr(load, lambda *where, migrations=migrations: migrations)
         else:
-            monkeypatch.setattr(f"callboard.storage.{store}.opening.MIGRATIONS", more)
+            monkeypatch.setattr(f"callboard.storage.{store}.opening.MIGRATIONS", migrations)
 
 
 def newest_of(url: str) -> int:

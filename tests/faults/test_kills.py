@@ -81,7 +81,6 @@ async def test_a_handler_that_exits_its_process_is_poison_after_five_crashes(sta
     row = await stage.row(poison)
     assert (row.state, row.crashes, row.reason) == (JobState.FAILED, 5, "poison")
     assert [record.token for record in stage.records("start", job=poison)] == [1, 2, 3, 4, 5]
-    assert len(delays) > 5
     assert max(delays) < 5.0, delays  # a target of the project
 
 

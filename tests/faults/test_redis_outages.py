@@ -160,7 +160,7 @@ def subscribers(client: redis.Redis, count: int) -> set[str]:
 
 
 async def test_f26_redis_without_free_connections_is_waited_for(tmp_path: Path) -> None:
-    """Ten connections in all, of which a node needs six at most; then they are cut and others sit on all ten."""
+    """Ten connections in all, of which a node needs four; then they are cut and others sit on all ten."""
     async with on_server(tmp_path) as (stage, server):
         node = stage.node("default=3")
         for handle in [await stage.enqueue("ends_well") for _ in range(20)]:

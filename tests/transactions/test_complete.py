@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from callboard import Ctx, InvalidTransaction, JobFailed, Retry, Runtime
+from callboard import Ctx, InvalidTransaction, JobCancelled, JobFailed, Retry, Runtime
 from callboard.storage.errors import LeaseLost
 from callboard.storage.ids import parse_id
-from callboard.storage.records import ClaimRequest
+from callboard.storage.messages import CancelJobs
+from callboard.storage.records import CancelAnswer, ClaimRequest
 from tests.faults.stage import staged
 from tests.support.eventually import eventually
 from tests.support.servers import postgres
@@ -260,3 +261,46 @@ async def test_a_kill_at_the_commit_leaves_one_effect(
 
     assert answer == "paid 7"
     assert await effects(connect) == [7]
+
+
+@pytest.mark.parametrize("kind", ["postgres-asyncpg"], indirect=True)
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_cancel_holds_up_nobody_while_a_transaction_ends_its_job(
+    runtime: Runtime, connect: Connect, commits: bool
+) -> None:
+    """Others enqueue on the same node meanwhile; the cancel learns which came first once the transaction is over."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @runtime.job(retry=AGAIN)
+    async def pay(ctx: Ctx) -> str:
+        async with connect() as opened:
+            await opened.begin()
+            answer = await ctx.complete("paid", tx=opened.tx)
+            begun.set()
+            await go_on.wait()
+            await (opened.commit() if commits else opened.roll_back())
+        if not commits:
+            await ctx.sleep(WAIT_S)
+        return answer
+
+    @runtime.job(queue="other")
+    async def note() -> str:
+        return "noted"
+
+    async with runtime, runtime.work():
+        handle = await pay.enqueue()
+        await begun.wait()
+        [now] = await runtime.node.storage.ask(CancelJobs([parse_id(handle.id)], "enough"), timeout=WAIT_S)
+        cancelling = asyncio.create_task(handle.cancel("enough"))
+        noted = await (await note.enqueue()).result(timeout=WAIT_S)
+        is_waiting = not cancelling.done()
+        go_on.set()
+        answer = await cancelling
+        if commits:
+            assert await handle.result(timeout=WAIT_S) == "paid"
+        else:
+            with pytest.raises(JobCancelled, match="enough"):
+                await handle.result(timeout=WAIT_S)
+
+    assert (now, noted, is_waiting) == (CancelAnswer.ENDING, "noted", True)
+    assert answer is (CancelAnswer.TOO_LATE if commits else CancelAnswer.REQUESTED)

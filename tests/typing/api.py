@@ -168,6 +168,15 @@ async def actors() -> None:
         assert_type(tally.try_tell(Add(2)), bool)
 
 
+async def singletons() -> None:
+    one = Runtime("sqlite:///jobs.db", link="redis://localhost:6379/0")
+    one.singleton(ChildSpec(Tally, id="tally"))
+    assert_type(one.ref("tally"), Ref)
+    assert_type(await one.ref("tally").ask(Read()), int)
+    assert_type(await send.options(fence=one.term()).enqueue(42, lang="en"), Handle[str])
+    assert_type(await one.enqueue_many([send.bind(1)], fence=one.term()), list[Handle[str]])
+
+
 @runtime.job
 async def ends_itself(ctx: Ctx, number: int) -> str:
     with closing(sqlite3.connect("jobs.db")) as connection:
@@ -195,6 +204,8 @@ async def mistakes() -> None:
     send.options(priority="high")  # type: ignore[arg-type]
     send.options(user_id=42)  # type: ignore[call-arg]
     await runtime.enqueue_many([send])  # type: ignore[arg-type]
+    send.options(fence=7)  # type: ignore[arg-type]
+    runtime.singleton(Tally)  # type: ignore[arg-type]
     text: int = await (await send.enqueue(42)).result()  # type: ignore[assignment]
     number: str = await (await answers.enqueue()).result()  # type: ignore[assignment]
     await (await send.enqueue(42)).result(timeout=b"10s")  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ async def test_inserts_of_the_same_jobs_in_threads_make_each_once(node: NodeHand
     assert len(await node.claim(1000)) == len(jobs)
 
 
-async def test_rescuers_in_threads_take_each_expired_job_once(node: NodeHands, place: Place) -> None:
+async def test_f56_rescuers_in_threads_take_each_expired_job_once(node: NodeHands, place: Place) -> None:
     ids = await node.enqueue_many(200)
     await node.claim(200, lease_ms=1_000)
     await place.pass_time(2)

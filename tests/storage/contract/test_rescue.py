@@ -131,7 +131,7 @@ async def test_rescue_cancels_a_job_that_was_asked_to_stop(node: NodeHands, plac
     assert (job.state, job.reason, job.crashes, job.cancel_requested) == (JobState.CANCELLED, "operator", 1, False)
 
 
-async def test_rescue_needs_no_row_of_the_node_that_died(store: Store, node: NodeHands, place: Place) -> None:
+async def test_f58_rescue_needs_no_row_of_the_node_that_died(store: Store, node: NodeHands, place: Place) -> None:
     claimed = await expired(node, place)
     await store.nodes.forget([node.boot_id])
 
@@ -157,7 +157,7 @@ async def test_rescue_takes_jobs_of_all_queues_and_nodes(node: NodeHands, other_
     assert {(one.id, one.queue) for one in rescued} == {(claimed.id, claimed.queue) for claimed in claims}
 
 
-async def test_a_wall_clock_that_jumps_ends_no_lease(node: NodeHands, clock: ManualClock) -> None:
+async def test_f45_a_wall_clock_that_jumps_ends_no_lease(node: NodeHands, clock: ManualClock) -> None:
     await node.start()
 
     for seconds in (86_400, -2 * 86_400):

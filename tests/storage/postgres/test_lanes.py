@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,8 @@ from callboard.storage.errors import Full, StorageError, Unavailable
 from callboard.storage.job import JobState
 from callboard.storage.postgres.driver import PostgresStore
 from callboard.storage.postgres.refusals import refusal_of
+from callboard.storage.records import Finish
+from tests.support.eventually import eventually
 from tests.support.node_hands import NodeHands
 from tests.support.servers import postgres
 from tests.support.stores import PostgresPlace
@@ -74,25 +78,31 @@ async def test_a_deadlock_with_another_session_surfaces_nowhere(node: NodeHands,
     """Another session locks two leases the other way round; the server ends one of the two."""
     await node.enqueue_many(2)
     first, second = await node.claim(2)
-    other = await asyncpg.connect(postgres.url())
     lock = f"SELECT 1 FROM {place.schema}.running WHERE id = $1::text::uuid FOR UPDATE"
-    await other.execute("SET deadlock_timeout = '20s'")  # it is the store that is to be ended
-    transaction = other.transaction()
-    await transaction.start()
-    await other.fetch(lock, second.id.hex())
-
-    ending = asyncio.ensure_future(node.store.jobs.cancel([first.id, second.id], reason="crossing"))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    watcher = await asyncpg.connect(postgres.url())
-    while not await watcher.fetchval(waiting):
-        pass
-    crossing = asyncio.create_task(other.fetch(lock, first.id.hex()))
-    await crossing
-    await transaction.rollback()
+    ends = [Finish(one.id, one.claim_token, one.queue, JobState.COMPLETED, one.attempt) for one in (first, second)]
+    async with session() as other, session() as watcher:
+        await other.execute("SET deadlock_timeout = '20s'")  # it is the store that is to be ended
+        transaction = other.transaction()
+        await transaction.start()
+        await other.fetch(lock, second.id.hex())
 
-    assert len(await ending) == 2
-    await other.close()
-    await watcher.close()
+        ending = asyncio.ensure_future(node.store.jobs.finish(ends, boot_id=node.boot_id))
+        await eventually(lambda: watcher.fetchval(waiting))
+        await other.fetch(lock, first.id.hex())
+        await transaction.rollback()
+
+        assert await ending == [True, True]
+
+
+@asynccontextmanager
+async def session() -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Of somebody else's; nothing of it is left, however the test ends."""
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 async def test_a_read_only_server_is_unavailable_until_it_is_not(node: NodeHands, place: PostgresPlace) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -17,6 +19,7 @@ from callboard.storage.records import JobFilter
 from callboard.storage.redis.address import Address
 from callboard.storage.redis.driver import RedisStore
 from tests.storage.redis.conftest import handle
+from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import ALL, NodeHands
 from tests.support.rhythm import every
@@ -24,7 +27,7 @@ from tests.support.runtime_life import SETTINGS, Life, live
 from tests.support.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
-CALLS = 3000
+CALLS = 5000  # at least
 CALLERS = 30
 LIVES_AT_ONCE = 24  # each mostly waits
 
@@ -53,14 +56,17 @@ class Counting:
 
         self.note = note
 
-    async def enqueue_all(self) -> set[str]:
-        """Ids of what was acknowledged: every number once, one call each, some callers side by side."""
-        numbers = iter(range(CALLS))
+    async def enqueue_until(self, faults: Sequence[object], count: int) -> set[str]:
+        """Ids of what was acknowledged: every number once, one call each, some callers side by side.
+
+        At least `CALLS`, and on until there were `count` faults, however fast the machine is.
+        """
+        numbers = itertools.count()
         ids: set[str] = set()
 
         async def caller() -> None:
-            for number in numbers:
-                ids.add((await self.note.enqueue(number)).id)
+            while len(ids) < CALLS or len(faults) < count:
+                ids.add((await self.note.enqueue(next(numbers))).id)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
@@ -68,12 +74,11 @@ class Counting:
         return ids
 
     async def assert_each_ran_once(self, ids: set[str]) -> None:
-        assert len(ids) == CALLS
         for job_id in ids:
             await self.runtime.handle(job_id).result(timeout=30)
         counts = await self.runtime.counts()
-        assert (counts["completed"], sum(counts.values())) == (CALLS, CALLS)
-        assert self.starts == Counter(range(CALLS))
+        assert (counts["completed"], sum(counts.values())) == (len(ids), len(ids))
+        assert self.starts == Counter(range(len(ids)))
 
 
 @pytest.mark.both_loops
@@ -82,13 +87,13 @@ async def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(
     counting = Counting(url_through(proxy))
 
     async with counting.runtime:
-        with every(0.1, proxy.cut) as cut:
+        with every(0.1, proxy.cut) as cuts:
             async with counting.runtime.work({"default": 50}):
-                ids = await counting.enqueue_all()
+                ids = await counting.enqueue_until(cuts, 20)
         async with counting.runtime.work({"default": 50}):
             await counting.assert_each_ran_once(ids)
 
-    assert sum(cut) >= 10
+    assert sum(cuts) > 0  # connections that were open at the moment of a cut
 
 
 async def test_any_reply_of_a_life_of_jobs_may_be_lost(server: RedisServer) -> None:
@@ -131,11 +136,9 @@ async def test_scripts_that_are_forgotten_ten_times_a_second_show_nothing(server
         async with counting.runtime:
             with every(0.1, client.script_flush) as flushed:
                 async with counting.runtime.work({"default": 50}):
-                    ids = await counting.enqueue_all()
+                    ids = await counting.enqueue_until(flushed, 10)
                     await counting.assert_each_ran_once(ids)
             assert counting.runtime.node.health.last_error is None
-
-    assert len(flushed) >= 3
 
 
 @pytest.mark.parametrize(("count", "cuts"), [(1000, 30), (5000, 10)])
@@ -161,6 +164,8 @@ async def test_a_batch_that_is_cut_at_any_byte_is_kept_whole_or_not_at_all(
         with pytest.raises(Unavailable):
             await sender.jobs.insert(jobs)
         proxy.heal()
+        if number == 0:  # the server has every byte, and reads them a few at a time beside other connections
+            await eventually(partial(sender.jobs.count, JobFilter(queue=queue)))
         kept.append(await sender.jobs.count(JobFilter(queue=queue)))
         assert await sender.jobs.insert(jobs) == [not kept[-1]] * count
 

@@ -14,7 +14,7 @@ import redis
 from callboard.kernel.clock import SystemClock
 from callboard.storage.errors import Corrupt, Full, Unavailable
 from callboard.storage.job import JobState
-from callboard.storage.records import Finish, JobFilter, Wakeup
+from callboard.storage.records import Finish, JobFilter, Node, Wakeup
 from callboard.storage.redis import rows
 from callboard.storage.redis.connection import Script
 from callboard.storage.redis.driver import RedisStore
@@ -297,6 +297,25 @@ async def test_every_key_of_a_life_carries_the_tag(server: RedisServer, store: R
     assert third.id in job_ids
     assert {b"{jobs}:ids", b"{jobs}:lease:" + node.boot_id, b"{jobs}:due:default"} <= keys
     assert all(key.startswith(b"{jobs}:") for key in keys)
+
+
+@pytest.mark.parametrize("field", ["node", "seen"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xc1", b"\x94\xa1h\xa1p\xa1v\xa1s", b"\x92\xa1s\xa1r", b"\x92\x01\x02", b"\x01"]
+)
+async def test_a_row_of_a_node_that_cannot_be_read_is_listed_as_never_seen(
+    server: RedisServer, store: RedisStore, field: str, raw: bytes
+) -> None:
+    await store.nodes.register(Node(b"A" * 16, "here", 1, "1.0", started_at=5))
+    await store.nodes.register(Node(b"B" * 16, "there", 2, "1.0", started_at=6))
+    with server.at.client() as client:
+        [key] = [name for name in (b"{jobs}:nodes", b"{jobs}:seen") if field in name.decode()]
+        client.hset(key, b"A" * 16, raw)
+
+    unreadable, other = await store.nodes.list()
+
+    assert (unreadable.boot_id, unreadable.host, unreadable.seen_at) == (b"A" * 16, "(unreadable)", 0)
+    assert (other.host, other.pid) == ("there", 2)
 
 
 async def test_a_batch_beyond_what_lua_takes_at_once_is_whole(store: RedisStore, node: NodeHands) -> None:

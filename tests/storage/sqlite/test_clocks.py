@@ -23,7 +23,7 @@ class BootedHost(Host):
 
 
 @pytest.mark.parametrize("hours", [-30, 30])
-async def test_a_jump_of_the_wall_clock_moves_no_lease(node: NodeHands, clock: ManualClock, hours: int) -> None:
+async def test_f45_a_jump_of_the_wall_clock_moves_no_lease(node: NodeHands, clock: ManualClock, hours: int) -> None:
     claimed = await node.start()
 
     clock.jump_wall(hours * 3600)

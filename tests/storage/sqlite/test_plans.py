@@ -70,6 +70,26 @@ async def test_a_statement_never_reads_the_whole_table(
     assert any(index in line and line.startswith("SEARCH jobs") for line in plan), plan
 
 
+@pytest.mark.parametrize(
+    ("statement", "table", "index"),
+    [
+        ("roles/stand", "roles", "PRIMARY KEY"),
+        ("roles/renew", "roles", "PRIMARY KEY"),
+        ("controls/take", "controls", "controls_waiting"),
+        ("controls/answer", "controls", "PRIMARY KEY"),
+        ("controls/answers", "controls", "PRIMARY KEY"),
+        ("controls/prune", "controls", "controls_asked"),
+    ],
+)
+async def test_roles_and_controls_are_found_by_key_and_not_sorted(
+    connection: sqlite3.Connection, statement: str, table: str, index: str
+) -> None:
+    plan = plan_of(connection, load(PACKAGE, f"sql/{statement}.sql").text)
+
+    assert any(index in line and line.startswith(f"SEARCH {table}") for line in plan), plan
+    assert not any("TEMP B-TREE" in line for line in plan), plan
+
+
 async def test_a_claim_sorts_nothing(connection: sqlite3.Connection) -> None:
     plan = plan_of(connection, load(PACKAGE, "sql/jobs/claim_peek.sql").text)
 
@@ -77,6 +97,7 @@ async def test_a_claim_sorts_nothing(connection: sqlite3.Connection) -> None:
 
 
 def plan_of(connection: sqlite3.Connection, text: str) -> list[str]:
-    named = {"queue": "q", "limit": 10, "now": 1, "id": b"x"}
+    named = {"queue": "q", "limit": 10, "now": 1, "id": b"x", "name": b"x", "holder": b"x", "number": 1}
+    named |= {"lease_until": 1}
     parameters = named if ":" in text else [None] * text.count("?")
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]

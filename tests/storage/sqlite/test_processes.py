@@ -119,7 +119,7 @@ async def test_busy_processes_share_the_file_fairly(
     done = [json.loads(await said(child)) for child in children]
 
     assert sorted(done[0] + done[1]) == sorted(job_id.hex() for job_id in ids)
-    assert min(map(len, done)) > len(ids) / 4, [len(one) for one in done]
+    assert min(map(len, done)) > len(ids) / 8, [len(one) for one in done]  # one lock, two processes, other work beside
     assert (await store.queues.counts())[JobState.COMPLETED] == len(ids)
     await assert_counters_are_true(store)
 

@@ -28,6 +28,7 @@ MAY_SLEEP = {
     "tests/runtime/test_sim_loop.py": _VIRTUAL,
     "tests/runtime/test_simulation.py": _VIRTUAL,
     "tests/actors/test_leader.py": _VIRTUAL,
+    "tests/runtime/test_recovery.py": _VIRTUAL,
     "tests/runtime/test_singletons.py": _VIRTUAL,
     "tests/support/workload.py::Workload": _VIRTUAL,
     "tests/support/servers/postgres.py::_launch": _START,

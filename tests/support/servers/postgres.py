@@ -167,7 +167,8 @@ def _remember_types() -> None:
 
 async def execute(text: str) -> None:
     """Run statements on this run's server, one after the other, on a connection of its own."""
-    connection = await asyncpg.connect(url())
+    # What a test that failed left locked makes the next one fail, and not the whole run stand still.
+    connection = await asyncpg.connect(url(), server_settings={"lock_timeout": "20s"})
     try:
         await connection.execute(text)
     finally:
