@@ -160,12 +160,15 @@ def watching(folder: Path, jobs: Ids) -> Iterator[subprocess.Popen[bytes]]:
     process.wait(10)
 
 
-def test_watch_goes_on_until_ctrl_c(folder: Path, watching: subprocess.Popen[bytes], cli: Cli) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_goes_on_until_a_signal(
+    folder: Path, watching: subprocess.Popen[bytes], cli: Cli, number: signal.Signals
+) -> None:
     out = folder / "out"
     eventually_sync(lambda: "1 waiting" in out.read_text(), within_s=30)
     cli("enqueue", "send", "1", "-q", "mail")
     eventually_sync(lambda: "2 waiting" in out.read_text(), within_s=30)
-    os.kill(watching.pid, signal.SIGINT)
+    os.kill(watching.pid, number)
 
     assert watching.wait(30) == 0
     assert (folder / "err").read_text() == ""

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ def up(
     from ...logs import LogFormat
 
     count = (os.cpu_count() or 1) if nodes is None else nodes
+    if sys.platform == "win32":
+        raise WrongUse("cluster up needs signals that Windows lacks; start each node by `callboard run`")
     if not 1 <= count <= MOST_NODES:
         raise WrongUse(f"--nodes: expected 1 to {MOST_NODES} processes, found {count}")
     if log_format not in list(LogFormat):
