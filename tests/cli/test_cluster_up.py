@@ -193,6 +193,7 @@ def test_told_to_end_before_there_are_nodes_it_ends_in_order(folder: Path, numbe
         (["clustered:runtime", "-q", "mail=0"], "--queue mail=0: expected QUEUE=SLOTS"),
         (["clustered:runtime", "--log-format", "xml"], "--log-format: expected console or json, found 'xml'"),
         (["clustered:runtime", "--wait", "soon"], "--wait: "),
+        (["clustered:runtime", "--json"], "--json: is what --check found"),
         (["nowhere:runtime", "--check"], "no module named 'nowhere'"),
         (["clustered:nothing", "--check"], "clustered has no attribute 'nothing'"),
         (["clustered:runtime", "--check", "--store", "memory://"], "memory:// is seen by one process alone"),

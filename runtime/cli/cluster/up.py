@@ -64,6 +64,10 @@ def up(
         raise WrongUse(f"--nodes: expected 1 to {MOST_NODES} processes, found {count}")
     if log_format not in list(LogFormat):
         raise WrongUse(f"--log-format: expected {' or '.join(LogFormat)}, found {log_format!r}")
+    if as_json and not check:
+        raise WrongUse(
+            "--json: is what --check found; leave it out, or give --check too (--log-format json is for logs)"
+        )
     read_slots(queue or [])
     wait_s = read_seconds(wait, "--wait")
     if check:
