@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,9 +74,10 @@ class Ballot:
     async def last_words(self, held: Term | None) -> bool:
         """Wait for the call under way and resign what is held, by that very call perhaps; whether anything was."""
         if self._under_way is not None:
-            row = (await self._under_way).row  # a campaign may yet be granted
-            if row is not None and row.holder == self._holder:
-                held = row.term
+            with suppress(Exception):  # that would be the crash which ends the leader, and it is told already
+                row = (await self._under_way).row  # a campaign may yet be granted
+                if row is not None and row.holder == self._holder:
+                    held = row.term
         if held is None:
             return False
         term = held

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..kernel.child import ChildSpec
+from ..kernel.clock import Clock
 from ..kernel.errors import CallboardError, describe
 from ..kernel.ref import Ref
 from ..kernel.supervisor import Supervisor
@@ -21,6 +22,7 @@ Duty = Callable[[Tenure], Sequence[ChildSpec]]
 
 MAX_RESTARTS = 3  # before the duty is taken to be impossible here
 WITHIN_S = 5.0
+START_S = 30.0  # after that it is taken not to start at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,14 @@ class DutyStopped:
 class DutyRoom:
     """Starts and stops the children for one role; below `parent`, whose path is `path`."""
 
-    def __init__(self, duty: Duty, *, parent: Supervisor, path: str, leader: Ref, tasks: SideTasks) -> None:
+    def __init__(
+        self, duty: Duty, *, parent: Supervisor, path: str, leader: Ref, clock: Clock, tasks: SideTasks
+    ) -> None:
         self._duty = duty
         self._parent = parent
         self._path = path
         self._leader = leader
+        self._clock = clock
         self._tasks = tasks
 
     def path_of(self, tenure: Tenure) -> str:
@@ -71,9 +76,11 @@ class DutyRoom:
             children = (self._duty(tenure),)
             restarts = {"max_restarts": MAX_RESTARTS, "within": WITHIN_S}
             spec = ChildSpec(Supervisor, id=_id_of(tenure), args=children, kwargs=restarts, restart="temporary")
-            await self._parent.start_child(spec)
+            await self._clock.limit(self._parent.start_child(spec), START_S)
         except (CallboardError, ValueError) as error:
             problem = f"it did not start: {_why(error)}"
+        except TimeoutError:
+            problem = f"it did not start within {START_S:g} s"
         await self._leader.tell(DutyStarted(tenure, problem))
 
     async def _stop(self, tenure: Tenure, within_s: float) -> None:

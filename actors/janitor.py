@@ -49,7 +49,7 @@ class Janitor(Actor):
             await self._forget_nodes(now_ms)
             await self._store.controls.prune(asked_before=now_ms - int(CONTROLS_KEPT_S * 1000))
         except TermOver:
-            return  # the leader stops this actor, or has another start elsewhere
+            pass  # either the leader stops this actor next, or a late renewal goes through and the term runs on
         except CallboardError as error:
             self._node.log.warning("old jobs could not be pruned; trying again", error=str(error))
         pause_s = 0.1 if removed == BATCH else EVERY_S * self._node.rng.uniform(0.8, 1.0)

@@ -128,7 +128,8 @@ class Leader(Actor):
             tasks=self._tasks,
         )
         home = self.context.path.rpartition("/")[0]
-        self._room = DutyRoom(self._duty, parent=self.context.parent, path=home, leader=self._me, tasks=self._tasks)
+        parent, clock = self.context.parent, self._clock
+        self._room = DutyRoom(self._duty, parent=parent, path=home, leader=self._me, clock=clock, tasks=self._tasks)
         await self._wakeups.tell(Subscribe("roles", self._role, self._me, Vacant()))
         self._campaign()
 
@@ -323,7 +324,9 @@ class Leader(Actor):
             self._node.log.warning("the store does not answer for a role", role=self._role, error=str(error))
         if asked == "resign":
             self._held, self._is_to_resign = None, False  # a campaign finds it, if it is still ours
-        if self._tenure is None:
+        if self._tenure is None and asked == "renew":
+            self._go_on()
+        elif self._tenure is None:
             self._again_in(self._pause_s(), Campaign())
         elif not self._is_stopping_duty:
             self._again_in(self._lease_s / 15, Renew())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from callboard import Actor
+from callboard.actors.duty import START_S
 from callboard.actors.tenure import Tenure
 from callboard.kernel.clock import Clock
 from callboard.runtime.environment import environment_here
@@ -333,6 +334,21 @@ class TestTheDuty:
 
         for seed in SEEDS:
             run(play, seed=seed)
+
+    def test_a_duty_that_never_comes_to_start_is_no_duty_done(self) -> None:
+        class Hanging(Keeper):
+            async def started(self) -> None:
+                await asyncio.Event().wait()
+
+        async def play(cluster: Cluster) -> None:
+            hanging = cluster.start(Hanging)
+            await cluster.clock.sleep(0.01)
+            able = cluster.start()
+            assert await cluster.leader(within_s=START_S + 2.0) is able
+            assert hanging.seat.problem == "it did not start within 30 s"
+            assert cluster.book.numbers == [2]
+
+        run(play)
 
     def test_a_duty_that_crashes_without_end_gives_the_role_to_another(self) -> None:
         async def play(cluster: Cluster) -> None:
