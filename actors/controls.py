@@ -19,6 +19,7 @@ from ..storage.messages import AnswerControls
 from ..storage.ports.controls import ControlStore
 from ..storage.records import Wakeup
 from .attempt import Stop
+from .membership import StateChanged
 from .node import NodeParts
 from .wakeups import Heard, Subscribe
 from .worker import StopAttempts
@@ -131,11 +132,13 @@ class Controls(Actor):
 
     def _pause(self, body: dict[str, Any]) -> dict[str, Any]:
         self._node.paused |= self._queues(body)
+        self.context.ref("membership").try_tell(StateChanged())
         return {"paused": sorted(self._node.paused)}
 
     def _resume(self, body: dict[str, Any]) -> dict[str, Any]:
         self._node.paused -= self._queues(body)
         self.context.ref("wakeups").try_tell(Heard({Wakeup("work", "")}))
+        self.context.ref("membership").try_tell(StateChanged())
         return {"paused": sorted(self._node.paused)}
 
     def _drain(self, body: dict[str, Any]) -> dict[str, Any]:

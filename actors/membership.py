@@ -39,6 +39,11 @@ class JobsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StateChanged:
+    """What the row says of the node is no longer so: those who look at it shall not have to wait for the next beat."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckTrust:
     """Look whether the leases can still be trusted."""
 
@@ -96,6 +101,9 @@ class Membership(Actor):
                     self._node.log.warning("leases could not be renewed; trying again", error=error)
                 self._missed = error
             case JobsChanged():
+                self._heartbeat.nudge()
+            case StateChanged():
+                self._latest_report = self._report()
                 self._heartbeat.nudge()
             case CheckTrust():
                 self._latest_report = self._report()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..actors.dispatcher import StopClaiming
+from ..actors.membership import StateChanged
 from ..actors.node import NodeParts
 from ..actors.worker import STUBBORN_S, SWEEP_S, Drain, Interrupt
 from ..kernel.clock import Clock
@@ -27,6 +28,7 @@ async def drain(
     names = list(queues)
     ends = node.clock.monotonic() + grace_s
     node.is_draining = True
+    root.ref("membership").try_tell(StateChanged())
     await asyncio.gather(*(_stop_claiming(root, queue) for queue in names))
     drained = [asyncio.Event() for _ in names]
     for queue, done in zip(names, drained, strict=True):

@@ -18,6 +18,8 @@ from typing import IO
 DRAIN_S = 5.0  # for jobs to end in, once nobody waits for this process any more
 LAST_S = 5.0  # for a node that was interrupted to hand back what it has
 
+_cut = threading.Event()
+
 
 class Tethered:
     """The parent's end: a process in a session of its own, so that Ctrl-C in a terminal reaches its parent alone.
@@ -30,12 +32,13 @@ class Tethered:
         self,
         command: Sequence[str],
         *,
-        ready_file: Path,
+        ready_file: Path | None = None,
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        ready_file.unlink(missing_ok=True)
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
         self._ready_file = ready_file
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=env, start_new_session=True
@@ -59,7 +62,7 @@ class Tethered:
     @property
     def is_ready(self) -> bool:
         """True while the node claims jobs."""
-        return self.is_running and self._ready_file.exists()
+        return self._ready_file is not None and self.is_running and self._ready_file.exists()
 
     @property
     def pipes(self) -> tuple[IO[bytes] | None, IO[bytes] | None]:
@@ -72,15 +75,21 @@ class Tethered:
             self._process.stdin.close()
 
     def terminate(self) -> None:
-        """SIGTERM: the first drains it, the second hurries it."""
+        """Ask it to drain."""
         if self.is_running:
             self._process.terminate()
+
+    def interrupt(self) -> None:
+        """Hurry it, once it was asked to drain. Another signal than that: two of a kind can reach it as one."""
+        if self.is_running:
+            self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         """End it on the spot, as a power cut would; its jobs stay leased until somebody rescues them."""
         self._process.kill()
         self._process.wait()
-        self._ready_file.unlink(missing_ok=True)
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
 
     def wait(self, timeout_s: float) -> None:
         """Wait until it has ended; one that takes longer is killed."""
@@ -99,12 +108,18 @@ def end_with_parent() -> None:
     threading.Thread(target=_hold, args=(rope,), name="tether", daemon=True).start()
 
 
+def was_cut() -> bool:
+    """Whether the parent has gone, or has let go of this process."""
+    return _cut.is_set()
+
+
 def _hold(rope: int) -> None:
     while os.read(rope, 1024):
         pass
+    _cut.set()
     _let_go_of_pipes()
-    for patience_s in (DRAIN_S, LAST_S):
-        os.kill(os.getpid(), signal.SIGTERM)
+    for number, patience_s in ((signal.SIGTERM, DRAIN_S), (signal.SIGINT, LAST_S)):
+        os.kill(os.getpid(), number)
         threading.Event().wait(patience_s)
     os.kill(os.getpid(), signal.SIGKILL)
 

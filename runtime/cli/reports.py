@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .describe import stored_value
-
 if TYPE_CHECKING:
     from ...storage.records import Node
 
@@ -14,6 +12,8 @@ LOST = "lost"
 
 def report_of(node: Node) -> dict[str, Any]:
     """What the node last said of itself; empty before its first word, or if it speaks another version's language."""
+    from .describe import stored_value
+
     said = stored_value(node.report)
     return said if isinstance(said, dict) else {}
 

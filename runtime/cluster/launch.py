@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -54,5 +53,4 @@ class Launch:
 
     def __call__(self, name: str) -> NodeProcess:
         """A new process under this name. Raises `OSError` where the machine has none to give."""
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)  # the last node that ended has removed it
         return NodeProcess(name, self._arguments, self._folder / name, self._format)

@@ -36,6 +36,7 @@ class Process(Protocol):
     @property
     def last_words(self) -> str: ...
     def terminate(self) -> None: ...
+    def interrupt(self) -> None: ...
     def kill(self) -> None: ...
     def close(self) -> None: ...
 
@@ -100,7 +101,7 @@ class Member:
     def hurry(self) -> None:
         """Interrupt a process that drains."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.interrupt()
 
     def kill(self) -> None:
         """End the process on the spot."""

@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..tether import end_with_parent
+from ..tether import end_with_parent, was_cut
 
 
 def _tidy_up(arguments: Sequence[str]) -> None:
-    """Remove the folder of ready files after the last node: a supervisor that was killed cannot."""
+    """Remove the folder of ready files after the last node, where the supervisor was killed and cannot."""
+    if not was_cut():
+        return  # it is needed yet: by nodes that are not ready so far
     with contextlib.suppress(OSError, ValueError, IndexError):
         os.rmdir(os.path.dirname(arguments[arguments.index("--ready-file") + 1]))
 

@@ -88,7 +88,7 @@ class Crew:
     def interrupt(self) -> None:
         """Hurry nodes that drain."""
         for node in self.nodes:
-            node.terminate()
+            node.interrupt()
 
     def stop(self, within_s: float) -> None:
         """Drain all nodes at once and wait until they have ended, killing those that take longer."""

@@ -231,3 +231,28 @@ async def test_an_unknown_node_is_answered_with_those_that_are_known() -> None:
         with pytest.raises(UnknownNode) as unknown:
             await nodes.find("nobody")
         assert str(unknown.value) == f"node 'nobody': there is none of that name; known: {id} ({row.host}:{row.pid})"
+
+
+async def test_a_row_says_at_once_that_its_node_is_paused_or_drains(place: Place) -> None:
+    """Probes and operators look at the row; the next beat would be ten seconds away."""
+    runtime = runtime_at(place)
+
+    async def state(store: Store) -> object:
+        said = decode((await only(store)).report)
+        assert isinstance(said, dict)
+        return said["state"]
+
+    async def becomes(store: Store, expected: str) -> None:
+        async def probe() -> bool:
+            return await state(store) == expected
+
+        await eventually(probe, within_s=5)
+
+    async with operator(place) as (nodes, store), runtime, runtime.work({"mail": 2}):
+        row = await only(store)
+        await nodes.ask(row, "pause", timeout_s=5)
+        await becomes(store, "paused")
+        await nodes.ask(row, "resume", timeout_s=5)
+        await becomes(store, "ready")
+        await nodes.ask(row, "drain", timeout_s=5)
+        await becomes(store, "draining")

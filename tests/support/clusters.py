@@ -17,11 +17,14 @@ from tests.support.eventually import eventually_sync
 
 STORE = "sqlite:///callboard.db"
 SERVICE = """
-import asyncio, os
+import asyncio, os, threading
 from pathlib import Path
 from callboard import Ctx, Runtime, Settings
 
 VERSION = 1
+print("{")  # a program may print what it likes
+while Path("hold").exists():
+    threading.Event().wait(0.01)
 if Path("broken").exists():
     raise ValueError("broken on purpose")
 
@@ -31,6 +34,11 @@ runtime = Runtime("sqlite:///elsewhere.db", settings=Settings(poll="50ms", lease
 async def where() -> list[int]:
     print("from a handler")
     return [os.getpid(), VERSION]
+
+@runtime.job
+async def block(file: str) -> None:
+    Path(file).touch()
+    threading.Event().wait()  # the event loop, for good
 
 @runtime.job
 async def wait(ctx: Ctx, file: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,7 +36,7 @@ def status(
         raise WrongUse(f"--every: expected 0.05 s to an hour, found {every!r}")
     place = operate.place(store, wait)
     if watch:
-        _watch(place, every_s)
+        operate.run(_keep_looking(place, every_s))
     elif as_json:
         print_json(as_object(operate.run(_look(place))))
     else:
@@ -61,19 +61,15 @@ def _print(view: View) -> None:
     remark(summary(view))
 
 
-def _watch(place: operate.Place, every_s: float) -> None:
-    try:
-        operate.run(_keep_looking(place, every_s))
-    except KeyboardInterrupt:
-        return
-
-
 async def _keep_looking(place: operate.Place, every_s: float) -> None:
-    """Show what is there, again and again. An outage of the store is shown in its place, and waited over."""
+    """Show what is there, again and again until a signal. An outage of the store is shown, and waited over."""
+    import asyncio
+
     from rich.console import Console
     from rich.live import Live
 
     from ....kernel.clock import SystemClock
+    from ....kernel.signals import handle_signals
     from ....storage.errors import Unavailable
     from ...settings import load_settings
     from .view import look
@@ -81,9 +77,13 @@ async def _keep_looking(place: operate.Place, every_s: float) -> None:
     clock = SystemClock()
     lease_s = load_settings().lease_s
     console = Console(highlight=False)
+    over = asyncio.Event()
     async with operate.opened(place) as store:
-        with Live(console=console, screen=True, auto_refresh=False) if console.is_terminal else nullcontext() as live:
-            while True:
+        with (
+            Live(console=console, screen=True, auto_refresh=False) if console.is_terminal else nullcontext() as live,
+            handle_signals(drain=over.set, interrupt=over.set),
+        ):
+            while not over.is_set():
                 try:
                     shown = _rendered(await look(store, lease_s))
                 except Unavailable as error:
@@ -92,7 +92,8 @@ async def _keep_looking(place: operate.Place, every_s: float) -> None:
                     live.update(shown, refresh=True)
                 else:
                     console.print(shown, "")
-                await clock.sleep(every_s)
+                with suppress(TimeoutError):
+                    await clock.limit(over.wait(), every_s)
 
 
 def _rendered(view: View) -> RenderableType:

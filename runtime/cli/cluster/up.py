@@ -10,8 +10,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,10 +59,16 @@ def up(
     from ...logs import LogFormat
 
     count = (os.cpu_count() or 1) if nodes is None else nodes
+    if sys.platform == "win32":
+        raise WrongUse("cluster up needs signals that Windows lacks; start each node by `callboard run`")
     if not 1 <= count <= MOST_NODES:
         raise WrongUse(f"--nodes: expected 1 to {MOST_NODES} processes, found {count}")
     if log_format not in list(LogFormat):
         raise WrongUse(f"--log-format: expected {' or '.join(LogFormat)}, found {log_format!r}")
+    if as_json and not check:
+        raise WrongUse(
+            "--json: is what --check found; leave it out, or give --check too (--log-format json is for logs)"
+        )
     read_slots(queue or [])
     wait_s = read_seconds(wait, "--wait")
     if check:
@@ -94,19 +102,20 @@ def _examined(arguments: Sequence[str]) -> dict[str, Any]:
     from ...cluster.launch import COMMAND
     from ...tether import Tethered
 
-    with tempfile.TemporaryDirectory(prefix="callboard-cluster-") as folder:
-        command = [*COMMAND, "cluster", "up", "--check", "--json", *arguments]
-        process = Tethered(command, ready_file=Path(folder) / "none", stdout=subprocess.PIPE)
-        try:
-            stdout, _ = process.pipes
-            assert stdout is not None
-            said = stdout.read()
-        finally:
-            process.cut()
-        process.wait(READY_S)
+    process = Tethered([*COMMAND, "cluster", "up", "--check", "--json", *arguments], stdout=subprocess.PIPE)
+    try:
+        stdout, _ = process.pipes
+        assert stdout is not None
+        said = stdout.read()
+    finally:
+        process.cut()
+    process.wait(READY_S)
     if process.exit_code:
         raise typer.Exit(process.exit_code if process.exit_code > 0 else FAILED)
-    found: dict[str, Any] = json.loads(said)
+    # The program may print at its import, or at its exit: our object begins at the last line of an opening brace.
+    text = "\n" + said.decode("utf-8", "replace")
+    found: dict[str, Any]
+    found, _ = json.JSONDecoder().raw_decode(text[text.rindex("\n{\n") + 1 :])
     return found
 
 
@@ -125,10 +134,10 @@ def _run(count: int, arguments: Sequence[str], log_format: LogFormat, wait_s: fl
     configure_logging(log_format, current=current_attempt.get)
     log = NodeLog("callboard.cluster")
     log.info("cluster starts", nodes=count, store=found["store"], pid=os.getpid())
-    with tempfile.TemporaryDirectory(prefix="callboard-cluster-", ignore_cleanup_errors=True) as folder:
+    with _folder() as folder:
         cluster = Cluster(
             [f"node-{number}" for number in range(1, count + 1)],
-            Launch(arguments, Path(folder), log_format),
+            Launch(arguments, folder, log_format),
             clock=SystemClock(),
             rng=random.Random(),
             log=log,
@@ -138,3 +147,24 @@ def _run(count: int, arguments: Sequence[str], log_format: LogFormat, wait_s: fl
         ended_well = asyncio.run(cluster.run())
     log.info("cluster stopped")
     return ended_well
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Where nodes say that they are ready. Raises `WrongUse`.
+
+    Locked, so that whoever tidies up old temporary files leaves it alone (systemd-tmpfiles(8), "Age").
+    """
+    import fcntl
+
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="callboard-cluster-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise WrongUse(f"no folder for temporary files can be written to: let TMPDIR name one ({error})") from None
+    with folder as path:
+        lock = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield Path(path)
+        finally:
+            os.close(lock)
