@@ -16,7 +16,7 @@ def run_apart(what: str, *, hash_seed: str) -> str:
     code = f"from callboard.testing import simulate; from {module} import *; simulate({main}, seed=7)"
     ran = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'bench'}"},
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -12,7 +12,7 @@ from typing import Any
 from callboard import Handle
 from callboard.storage.errors import Unavailable
 from callboard.testing import Carried, Machine, Network
-from tests.support.claims_ledger import ClaimsLedger
+from harness.claims_ledger import ClaimsLedger
 from tests.support.workload import Outcome, Workload
 
 FATES = ("drain", "crash", "freeze", "cut", "cut", "deaf", "mute")
@@ -28,6 +28,7 @@ class Stormed:
     fates: Counter[str]
     accepted: int
     refused: int
+    repeated: int  # accepted once more
     lost: int
     came_late: int
     calm_s: float  # from the end of all trouble to the last job's end
@@ -88,6 +89,7 @@ class NetworkWorkload(Workload):
             self._fates,
             ledger.accepted,
             ledger.refused,
+            ledger.repeated,
             network.lost,
             network.came_late,
             calm_s,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from callboard import JobState
@@ -78,7 +77,3 @@ class ClaimsLedger:
 
 def _at(call: Carried) -> str:
     return f"{call.at_s:.3f} s, {call.method} sent at {call.sent_s:.3f} s"
-
-
-def lines(problems: Sequence[str]) -> str:
-    return "".join(f"\n  {problem}" for problem in problems)
