@@ -26,6 +26,7 @@ MAY_SLEEP = {
     "tests/support/eventually.py": "the one place where tests wait",
     "tests/test_house.py": "samples of what this rule catches",
     "tests/runtime/test_sim_loop.py": _VIRTUAL,
+    "tests/runtime/test_nodes_on_network.py": _VIRTUAL,
     "tests/runtime/test_sim_network.py": _VIRTUAL,
     "tests/runtime/test_simulation.py": _VIRTUAL,
     "tests/actors/test_leader.py": _VIRTUAL,
