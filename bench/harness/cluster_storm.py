@@ -19,9 +19,10 @@ from callboard import Actor, ChildSpec, Ctx, JobState, Registry, Runtime, Settin
 from callboard.actors.tenure import Tenure
 from callboard.kernel.errors import CallboardError
 from callboard.runtime.tree import role_spec
-from callboard.storage.errors import Unavailable
+from callboard.storage.errors import TermOver, Unavailable
 from callboard.storage.messages import InsertJobs
 from callboard.storage.records import JobFilter
+from callboard.storage.role import Term
 from callboard.testing import Carried, Machine, Network
 
 from .claims_ledger import ClaimsLedger
@@ -89,6 +90,7 @@ class ClusterStorm:
         self._loop = asyncio.get_running_loop()
         self._is_calm, self._is_over = asyncio.Event(), asyncio.Event()
         self._network = Network(
+            delay_s=(0.001, self.chance.choice([0.02, 0.32])),
             loss=self.chance.choice([0.0, 0.02, 0.1]),
             late=self.chance.choice([0.0, 0.03, 0.1]),
             late_s=(0.7, 6.0),
@@ -315,15 +317,22 @@ class Scribe(Actor):
 
     async def receive(self, message: object) -> None:
         self._writing = [task for task in self._writing if not task.done()]
-        if not self._storm.is_over and len(self._writing) < WRITING_AT_ONCE:
-            self._writing.append(asyncio.get_running_loop().create_task(self._write()))
+        with suppress(TermOver):
+            self._act()
+            if not self._storm.is_over and len(self._writing) < WRITING_AT_ONCE:
+                self._writing.append(asyncio.get_running_loop().create_task(self._write()))
         self._again()
+
+    def _act(self) -> Term:
+        """Do something because of the term, be it nothing. Raises `TermOver`."""
+        fence = self._tenure.fence()
+        self._storm.roles.acted(fence, asyncio.get_running_loop().time())
+        return fence
 
     async def _write(self) -> None:
         node, storm = self._runtime.node, self._storm
         with suppress(CallboardError):  # refused, or no answer: the next line is another job
-            fence = self._tenure.fence()
-            storm.roles.acted(fence, asyncio.get_running_loop().time())
+            fence = self._act()
             storm.writes += 1
             job = node.new_job(self._runtime.jobs["line"].bind(storm.writes))
             if storm.chance.random() < 0.5:
@@ -333,4 +342,4 @@ class Scribe(Actor):
             storm.acknowledged.append(job.id)
 
     def _again(self) -> None:
-        self.context.send_after(self._storm.chance.uniform(0.05, 0.3), Write())
+        self.context.send_after(self._storm.chance.uniform(0.02, 0.2), Write())
