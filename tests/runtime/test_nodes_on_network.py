@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from callboard import Ctx, Runtime, Settings
+from callboard.actors.node_log import NodeLog
 from callboard.testing import Carried, Machine, Network, simulate
 from tests.support.network_workload import NetworkWorkload
 from tests.support.workload import problems_of
@@ -19,14 +19,16 @@ LEASE_S = 2.0
 SETTINGS = Settings(lease=LEASE_S, leader_lease=LEASE_S, max_crashes=1000)
 
 
-def node(handler: Callable[[Ctx], Coroutine[Any, Any, None]] | None = None) -> Callable[[], Coroutine[Any, Any, None]]:
+def node(
+    handler: Callable[[Ctx], Coroutine[Any, Any, Any]] | None = None, *, queue: str = "default"
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """The main of a machine: a node until the simulation ends."""
 
     async def main() -> None:
         runtime = Runtime(STORE, settings=SETTINGS)
         if handler is not None:
             runtime.job(name="work")(handler)
-        async with runtime.work({"default": 2}):
+        async with runtime.work({queue: 2}):
             await asyncio.Event().wait()
 
     return main
@@ -115,9 +117,10 @@ class TestAway:
 
         simulate(main)
 
-    def test_leases_that_were_given_up_are_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_leases_that_were_given_up_are_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also while the end of such an attempt waits for the store to answer again."""
-        caplog.set_level(logging.ERROR, "callboard.node")
+        said: list[str] = []
+        monkeypatch.setattr(NodeLog, "error", lambda log, event, **fields: said.append(event))
 
         async def main() -> None:
             network = Network()
@@ -137,5 +140,35 @@ class TestAway:
 
         simulate(main)
 
-        said = [record for record in caplog.records if "could not be renewed in time; their attempts" in record.message]
-        assert len(said) == 1
+        assert said.count("leases could not be renewed in time; their attempts stop") == 1
+
+    @pytest.mark.parametrize("cleanup_s", [0.8, 3.0], ids=["ends", "is left behind"])
+    def test_a_job_that_comes_back_while_its_lost_attempt_still_ends_runs_to_its_end(self, cleanup_s: float) -> None:
+        """The same node claims it anew: for a moment it has two attempts of one job, of which one counts."""
+
+        async def main() -> tuple[object, int]:
+            Network()
+            starts: list[int] = []
+
+            async def work(ctx: Ctx) -> int:
+                starts.append(ctx.fencing_token)
+                try:
+                    await ctx.sleep(100.0 if len(starts) == 1 else 2.0)
+                except asyncio.CancelledError:
+                    await asyncio.sleep(cleanup_s)
+                    raise
+                return ctx.fencing_token
+
+            async with Runtime(STORE) as beside:
+                first = Machine(node(work))
+                Machine(node(work, queue="other"))  # expires leases, and leaves the job to the first
+                await asyncio.sleep(1.0)
+                handle = await beside.enqueue("work")
+                await asyncio.sleep(0.5)
+                first.freeze()
+                await asyncio.sleep(5 * LEASE_S)
+                first.thaw()
+                value = await handle.result(60.0)
+            return value, len(starts)
+
+        assert simulate(main).value == (2, 2)
