@@ -40,10 +40,11 @@ class Janitor(Actor):
 
     async def started(self) -> None:
         self._storage = self.context.ref("store")
+        self._began, self._began_ms = self.context.clock.monotonic(), self.context.clock.wall_ms()
         self.context.send_after(EVERY_S * self._node.rng.uniform(0.1, 1.0), Tidy())
 
     async def receive(self, message: object) -> None:
-        now_ms = self.context.clock.wall_ms()
+        now_ms = self._now_ms()
         removed = 0
         try:
             request = PruneJobs(now_ms - int(self._retention_s * 1000), BATCH, self._tenure.fence())
@@ -56,6 +57,11 @@ class Janitor(Actor):
             self._node.log.warning("old jobs could not be pruned; trying again", error=str(error))
         pause_s = 0.1 if removed == BATCH else EVERY_S * self._node.rng.uniform(0.8, 1.0)
         self.context.send_after(pause_s, Tidy())
+
+    def _now_ms(self) -> int:
+        """Wall time, which may be set back and not forward: else a jump of a day would remove a day's results."""
+        elapsed_s = self.context.clock.monotonic() - self._began
+        return min(self.context.clock.wall_ms(), self._began_ms + int(elapsed_s * 1000))
 
     async def _forget_nodes(self) -> None:
         """Nodes whose beat stood still for long by this node's clock: theirs may differ, and wall clocks jump."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callboard import Ctx, Runtime, Settings
+from callboard import Ctx, JobFailed, Retry, Runtime, Settings
 from callboard.actors.node_log import NodeLog
 from callboard.testing import Carried, Machine, Network, simulate
 from tests.support.network_workload import NetworkWorkload
@@ -27,7 +27,7 @@ def node(
     async def main() -> None:
         runtime = Runtime(STORE, settings=SETTINGS)
         if handler is not None:
-            runtime.job(name="work")(handler)
+            runtime.job(name="work", retry=Retry(max_attempts=1))(handler)
         async with runtime.work({queue: 2}):
             await asyncio.Event().wait()
 
@@ -94,6 +94,47 @@ class TestWrongClocks:
         for seed in range(2):
             left = simulate(NetworkWorkload(seed, skew_s=300.0).storm, seed=seed).value
             assert left.wrong + problems_of(left.outcome, crashes=True) == [], f"seed {seed}"
+
+    @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86400.0, -86400.0])
+    def test_a_clock_that_jumps_moves_no_lease_no_term_and_no_timeout(self, jump_s: float) -> None:
+        """F45: and what is scheduled begins once, when the store says so."""
+
+        async def main() -> tuple[list[float], list[float], int]:
+            Network()
+            begun: list[float] = []
+            timed_out: list[float] = []
+
+            async def work(ctx: Ctx) -> None:
+                begun.append(asyncio.get_running_loop().time())
+                try:
+                    await ctx.sleep(30.0)
+                except asyncio.CancelledError:
+                    timed_out.append(asyncio.get_running_loop().time())
+                    raise
+
+            async with Runtime(STORE) as beside:
+                machine = Machine(node(work))
+                job = beside.job(name="work")(work)
+                at_once = await job.enqueue()
+                impatient = await job.options(timeout=20.0).enqueue()
+                await asyncio.sleep(10.0)
+                machine.ahead_s += jump_s
+                later = await job.options(delay=50.0).enqueue()
+                await at_once.result(60.0)
+                with pytest.raises(JobFailed):
+                    await impatient.result(60.0)
+                await later.result(120.0)
+                jobs = [await handle.job() for handle in (at_once, later)]
+                assert [(job.attempt, job.crashes) for job in jobs] == [(1, 0)] * 2
+                [role] = await beside.node.store.roles.list()
+            return begun, timed_out, role.number
+
+        begun, timed_out, terms = simulate(main).value
+
+        assert len(begun) == 3
+        assert 60.0 <= begun[2] <= 61.2
+        assert [ended - 20.0 for ended in timed_out] == [pytest.approx(begun[1], abs=0.1)]
+        assert terms == 1
 
 
 class TestAway:
