@@ -52,6 +52,7 @@ class Line:
         self._prefix = f"{{{namespace}}}:link:"  # one hash tag: all of it lies in one slot of a cluster
         self._connection: RedisConnection | None = None
         self._connecting: asyncio.Lock | None = None
+        self._is_closed = False
         self._ahead_ms = 0.0  # of the server's clock before this node's monotonic one
 
     def key(self, kind: str, name: str = "") -> bytes:
@@ -66,6 +67,7 @@ class Line:
 
     async def open(self) -> None:
         """Look at the server. Raises `LinkUnavailable` or `LinkRefused`."""
+        self._is_closed = False
         try:
             answer = bytes(await self.call("INFO", "server")).decode("utf-8", "replace")
             lines = dict(line.split(":", 1) for line in answer.splitlines() if ":" in line)
@@ -93,6 +95,7 @@ class Line:
 
     async def close(self) -> None:
         """Let go. Idempotent."""
+        self._is_closed = True
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -124,6 +127,8 @@ class Line:
         if self._connecting is None:
             self._connecting = asyncio.Lock()
         async with self._connecting:
+            if self._is_closed:
+                raise e.ConnectionError("the link is closed")
             if self._connection is None or self._connection.is_broken:
                 self._connection = await self.connect()
             return self._connection

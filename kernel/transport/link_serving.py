@@ -9,8 +9,9 @@ What holds:
 - No more is read than may be in hand at once, and a mailbox without room holds up the reading: so the stream fills, and
   with it the senders.
 
-After a break of the connection, and at the beginning, all entries that were given out and not yet removed are taken
-over and come again, before new ones; those that are in hand here are known by their ids.
+Each incarnation reads as a group of its own, which begins with all entries that are there: what was given to an earlier
+holder and not removed comes again, in order, before what is new. After a break of the connection the same holds of what
+was given to this one; entries that are in hand are known by their ids.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from .link_line import Line
     from .redis_connection import RedisConnection
 
-GROUP = "in"
 MOST_IN_HAND = 2048  # messages that were read and not handled yet
 FORGET_S = 7 * 86_400  # after which a silent sender's numbers may be dropped
 ROOM_S = 0.05  # between looks at an actor that takes nothing because its node stops it
@@ -69,6 +69,7 @@ class Serving(Receiver):
         kinds = ("in", "holder", "handled", "in-numbers")
         self._keys = [line.key(kind, endpoint) for kind in kinds]
         self._stream = self._keys[0]
+        self._group = f"incarnation {incarnation}"
         self._senders: dict[bytes, Sender] = {}
         self._entries: dict[bytes, Entry] = {}  # in hand, by id
         self._in_hand = 0
@@ -99,7 +100,7 @@ class Serving(Receiver):
 
     async def _become_holder(self, connection: RedisConnection) -> None:
         try:
-            flat = await run(connection, _SERVE, self._keys, self.incarnation, GROUP, FORGET_S)
+            flat = await run(connection, _SERVE, self._keys, self.incarnation, self._group, FORGET_S)
         except e.ResponseError as error:
             if "FENCED" in str(error):
                 raise IncarnationOver(self.endpoint, self.incarnation) from None
@@ -115,12 +116,12 @@ class Serving(Receiver):
                 if connection.is_broken:
                     connection = await self._line.connect(timeout_s=BLOCK_S + ANSWER_S)
                     await self._become_holder(connection)
-                await self._take_over(connection)
+                await self._read_again(connection)
                 failures = 0
                 while True:
                     await self._some_room()
                     found = await connection.call(
-                        *("XREADGROUP", "GROUP", GROUP, self._line.node, "COUNT", self._credit()),
+                        *("XREADGROUP", "GROUP", self._group, self._line.node, "COUNT", self._credit()),
                         *("BLOCK", int(BLOCK_S * 1000), "STREAMS", self._stream, ">"),
                     )
                     for entry_id, fields in found[0][1] if found else ():
@@ -136,17 +137,20 @@ class Serving(Receiver):
                 await connection.close()
                 raise
 
-    async def _take_over(self, connection: RedisConnection) -> None:
-        """What was given out before, to this holder or to one that ended, oldest first."""
-        cursor: Any = b"0-0"
+    async def _read_again(self, connection: RedisConnection) -> None:
+        """What was given to this holder before the connection broke, oldest first."""
+        last = b"0"
         while True:
-            answer = await connection.call("XAUTOCLAIM", self._stream, GROUP, self._line.node, 0, cursor, "COUNT", 8)
-            for item in answer[1]:
-                if item is not None and item[1] is not None:
-                    await self._enter(item[0], item[1])
-            cursor = answer[0]
-            if cursor == b"0-0":
+            found = await connection.call(
+                *("XREADGROUP", "GROUP", self._group, self._line.node, "COUNT", 8, "STREAMS", self._stream, last)
+            )
+            entries = found[0][1] if found else ()
+            if not entries:
                 return
+            for entry_id, fields in entries:
+                if fields is not None:  # it was removed meanwhile
+                    await self._enter(entry_id, fields)
+            last = entries[-1][0]
 
     def _credit(self) -> int:
         """How many entries there is room for."""
@@ -273,7 +277,7 @@ class Serving(Receiver):
                 numbers = [word for pair in progress.items() for word in pair]
                 try:
                     await self._line.run(
-                        _HANDLED, self._keys[:3], self.incarnation, GROUP, len(progress), *numbers, *ids
+                        _HANDLED, self._keys[:3], self.incarnation, self._group, len(progress), *numbers, *ids
                     )
                     failures = 0
                 except e.ResponseError as error:

@@ -16,12 +16,13 @@ sender and endpoint. A slow receiver slows its senders, and nobody's memory grow
 
 When a part fails:
 - The server is away: all is tried again, 50 ms to 2 s apart; asks wait until their deadline.
-- The receiver ends: the next incarnation takes over what was given out and not handled, in order, before what is new.
-- A receiver that was taken for dead goes on: what it tells is refused (`lua/handled.lua`), and it stops reading.
+- The receiver ends: the next incarnation begins with what was given out and not handled, in order, before what is new.
+- A receiver that was taken for dead goes on: it is given nothing any more (`lua/serve.lua`), what it tells is refused
+  (`lua/handled.lua`), and it stops reading.
 - The sender ends: what the server had not taken is lost with it.
 - Somebody else's bytes lie in the stream: they are set aside, in a stream of at most 1,000 such letters, and counted.
 
-Source: Redis documentation, "Redis Streams", XREADGROUP and XAUTOCLAIM (6.2 or newer).
+Source: Redis documentation, "Redis Streams", XREADGROUP and XGROUP DESTROY (6.2 or newer).
 """
 
 from __future__ import annotations
