@@ -33,7 +33,7 @@ FAILOVER_S = 2.7  # a lease, and a third: a target of the project
 HANDOVER_S = 0.2  # likewise
 CUT_LEASE_S = 5.0  # of which a tenth lies between the end of trust and that of the lease: a busy machine needs it
 LATE_WRITES = 500
-STORES = ["sqlite", "postgres"]
+STORES = ["sqlite", "postgres", "redis"]
 
 
 @asynccontextmanager
