@@ -58,6 +58,15 @@ class Cluster:
                 raise SystemExit(f"bench: not noted within {WITHIN_S:g} s: {' or '.join(what)} after term {after}")
             time.sleep(LOOK_S)
 
+    def leads_within(self, seconds: float, *, after: int) -> bool:
+        """Whether somebody leads in a later term by then."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            if any(record.token > after for record in read_records(self._records, "leads")):
+                return True
+            time.sleep(LOOK_S)
+        return False
+
     def leader(self, *, after: int = 0) -> tuple[Proc, Record]:
         """The node that leads in a term later than `after`, once there is one."""
         record = self.noted("leads", after=after)[-1]
@@ -98,7 +107,10 @@ def stood_still(cluster: Cluster, lease_s: float, url: str) -> dict[str, int]:
     cluster.noted("accepted", times=20)
     cluster.start().wait_ready()
     began = writer.signal(signal.SIGSTOP)
-    cluster.leader(after=led.token)
+    while not cluster.leads_within(2 * lease_s, after=led.token):
+        writer.signal(signal.SIGCONT)  # it has the lock of the SQLite file in its hand, and holds up everybody
+        time.sleep(0.1)
+        began = writer.signal(signal.SIGSTOP)
     before = asyncio.run(kept(url))
     time.sleep(max(3 * lease_s - (time.monotonic() - began), 0.0))
     continued = writer.signal(signal.SIGCONT)

@@ -6,10 +6,12 @@ none where nothing is to be reached by it, and none in tests and simulations, un
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ..actors.node import NodeParts
+from ..kernel.errors import CallboardError
 from ..kernel.transport.port import Link
 from ..storage.errors import InvalidStore
 from ..storage.redis.address import Address, address_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 _SCHEMES = ("redis", "rediss")
+_LINK = "..kernel.transport.redis_streams"
 
 
 def checked_link(url: object) -> str | None:
@@ -39,7 +42,22 @@ def link_of(runtime: Runtime, environment: Environment, node: NodeParts) -> Link
         url = runtime.store_url
     if environment.store_of is not None:
         return None if environment.link_of is None else environment.link_of(url, node.boot_id)
-    return None if url is None else _redis(url, node)
+    if url is None or (runtime.link_url is None and find_spec(_LINK, __package__) is None):
+        return None
+    return _redis(url, node)
+
+
+async def open_link(link: Link, runtime: Runtime) -> None:
+    """Open it. Raises `Unavailable` where nobody answers, which may pass by itself, and `InvalidStore`."""
+    try:
+        await link.open()
+    except CallboardError:
+        raise
+    except Exception as error:  # the client library's, which is known to its store alone
+        from ..storage.redis.faults import translate
+
+        _, address = _read(runtime.link_url or runtime.store_url)
+        raise translate(error, f"link {address}") from error
 
 
 def _redis(url: str, node: NodeParts) -> Link:
@@ -47,6 +65,10 @@ def _redis(url: str, node: NodeParts) -> Link:
     try:
         from ..kernel.transport.redis_streams import RedisLink  # type: ignore[import-not-found]
     except ModuleNotFoundError as exc:
+        if (exc.name or "").endswith(_LINK.removeprefix("..")):
+            raise InvalidStore(
+                f"link URL {without_password(url)!r}: this version has no links to other nodes"
+            ) from None
         if (exc.name or "").partition(".")[0] not in ("redis", "hiredis"):
             raise
         raise InvalidStore("a link by Redis needs the package redis: pip install 'callboard[redis]'") from None

@@ -32,7 +32,7 @@ from .definitions import Definitions
 from .drain import drain
 from .environment import Environment
 from .job import Call, InvalidOption
-from .links import link_of
+from .links import link_of, open_link
 from .tree import queue_specs, tree
 from .version import VERSION
 
@@ -84,7 +84,7 @@ class Node(Hands):
         await self.store.open(migrate=self._runtime.migrate or self.store.is_embedded)
         try:
             if self.link is not None:
-                await self.link.open()
+                await open_link(self.link, self._runtime)
             self.root = Supervisor(
                 self._specs(None),
                 max_restarts=10,

@@ -14,14 +14,14 @@ import asyncio
 import os
 import sys
 
-from callboard import Actor, ChildSpec, Runtime
+from callboard import Actor, AskTimeout, ChildSpec, Runtime
 from callboard.storage.errors import TermOver
 from callboard.storage.role import Term
 from harness.processes import READY_FILE
 from harness.records import EffectLog
 
 NAME = "scribe"
-PAUSE_S = 0.005  # between two writes
+PAUSE_S = 0.02  # between two writes
 
 LOG = EffectLog(os.environ["NODE_RECORDS"])
 runtime = Runtime(link=os.environ.get("NODE_LINK") or None)
@@ -65,6 +65,8 @@ async def write(term: Term, writes: int) -> None:
         except TermOver:
             refused += 1
             LOG.write("refused", NAME, term.number, 0)
+        except AskTimeout:
+            LOG.write("unknown", NAME, term.number, 0)  # it stood still for longer than it would have waited
         else:
             LOG.write("accepted", NAME, term.number, 0)
             await asyncio.sleep(PAUSE_S)

@@ -39,7 +39,7 @@ async def url(kind: str, tmp_path: Path) -> AsyncIterator[str]:
 @pytest.fixture
 async def runtime(url: str, connect: Connect) -> Runtime:
     """Migrated, with the table `effects` there, and not open."""
-    runtime = Runtime(url, settings=Settings(lease="2s", grace="5s"), migrate=True)
+    runtime = Runtime(url, settings=Settings(lease="10s", grace="5s"), migrate=True)
     async with runtime:
         pass
     async with connect() as opened:
