@@ -43,11 +43,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from callboard import JobState, Registry, Runtime
-from callboard.kernel.codec import decode
 from callboard.storage.errors import Unavailable
-from callboard.storage.ids import format_id
-from callboard.storage.job import Job
-from harness.places import PLACES, Place, stored_jobs, unfinished
+from harness.places import PLACES, Place, row_of, stored_jobs, unfinished
 from harness.processes import ProcPool
 from harness.producer import Producer
 from harness.records import read_records
@@ -56,7 +53,7 @@ from harness.storm_node import jobs
 from harness.tell import tell
 from harness.troubles import FAULTS, Plan, Troubles
 from harness.tx_jobs import effects, make_table
-from harness.verdict import Row, Verdict, judge
+from harness.verdict import Verdict, judge
 
 LOOK_S = 0.05
 PATIENCE = 3  # times --within, before a run that does not end is given up
@@ -103,7 +100,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         accepted = await place.accepted()
     recount = Counter(job.state.value for job in rows)
     wrong_counts = sum(counts[state.value] != recount[state.value] for state in JobState)
-    found = [row(job, direct) for job in rows]
+    found = [row_of(job, direct) for job in rows]
     done = read_records(records) + (await effects(place.url) if options.tx else [])
     verdict = judge(producer.enqueues, found, sorted(done, key=attrgetter("at")), storm.hits, accepted, wrong_counts)
     if options.records is not None:
@@ -183,14 +180,6 @@ async def roll_call(
                 break
             await asyncio.sleep(LOOK_S)
     return []
-
-
-def row(job: Job, runtime: Runtime) -> Row:
-    """What the verdict needs of a stored job."""
-    (number,), _ = runtime.jobs[job.name].definition.decode_call(job.payload)
-    is_completed = job.state is JobState.COMPLETED
-    answer = decode(job.result) if is_completed and job.result is not None else None
-    return Row(format_id(job.id), number, job.state.is_terminal, is_completed, job.claim_token, answer)
 
 
 def summary(

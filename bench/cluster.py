@@ -31,17 +31,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from callboard import JobState, Runtime
-from callboard.kernel.codec import decode
-from callboard.storage.ids import format_id
-from callboard.storage.job import Job
-from harness.places import PLACES, Place, stored_jobs, unfinished
+from harness.places import PLACES, Place, row_of, stored_jobs, unfinished
 from harness.processes import BENCH, clean_environment
 from harness.producer import Producer
 from harness.readiness import Readiness
 from harness.records import Record, read_records
 from harness.storm_node import QUEUE, jobs
 from harness.tell import tell
-from harness.verdict import Hit, Row, judge
+from harness.verdict import Hit, judge
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # run as a script, a bench does not find tests/
 
@@ -140,7 +137,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     recount = Counter(job.state.value for job in rows)
     wrong_counts = sum(counts[state.value] != recount[state.value] for state in JobState)
     done = read_records(records)
-    found = [row(job, client) for job in rows]
+    found = [row_of(job, client) for job in rows]
     verdict = judge(producer.enqueues, found, done, course.hits, await place.accepted(), wrong_counts)
     gap_s = longest_gap_s(done, began, until)
     problems = [*verdict.problems(2.0 * options.slots * len(course.hits)), *course.problems]
@@ -200,14 +197,6 @@ def longest_gap_s(records: Sequence[Record], since: float, until: float) -> floa
     if not times:
         return until - since
     return max((later - earlier for earlier, later in pairwise([*times, max(until, times[-1])])), default=0.0)
-
-
-def row(job: Job, client: Runtime) -> Row:
-    """What the verdict needs of a stored job."""
-    (number,), _ = client.jobs[job.name].definition.decode_call(job.payload)
-    is_completed = job.state is JobState.COMPLETED
-    answer = decode(job.result) if is_completed and job.result is not None else None
-    return Row(format_id(job.id), number, job.state.is_terminal, is_completed, job.claim_token, answer)
 
 
 def read_options() -> argparse.Namespace:

@@ -20,11 +20,14 @@ import asyncpg
 
 from callboard import JobState, Runtime
 from callboard.kernel.clock import SystemClock
+from callboard.kernel.codec import decode
 from callboard.storage.ids import format_id
 from callboard.storage.job import TERMINAL, Job
 from callboard.storage.records import JobFilter
 from callboard.storage.redis.rows import HEAD
 from callboard.storage.urls import store_of
+
+from .verdict import Row
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # run as a script, a bench does not find tests/
 
@@ -269,6 +272,14 @@ async def stored_jobs(runtime: Runtime) -> list[Job]:
         found += page
         before = page[-1].id
     return found
+
+
+def row_of(job: Job, runtime: Runtime) -> Row:
+    """What a verdict needs of a stored job that was enqueued by a `Producer`."""
+    (number,), _ = runtime.jobs[job.name].definition.decode_call(job.payload)
+    is_completed = job.state is JobState.COMPLETED
+    answer = decode(job.result) if is_completed and job.result is not None else None
+    return Row(format_id(job.id), number, job.state.is_terminal, is_completed, job.claim_token, answer)
 
 
 async def unfinished(runtime: Runtime) -> int:
