@@ -210,6 +210,7 @@ class Node(Hands):
             entropy=self._entropy,
             announce=lambda told: wakeups.try_tell(Committed(told)),
             changed=self._answered,
+            link=self.link,
         )
 
     def who(self) -> dict[str, Any]:
