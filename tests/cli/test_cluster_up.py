@@ -257,6 +257,17 @@ def test_a_cluster_is_refused_before_any_node_starts(service: Path, words: list[
     assert one_line(err).startswith(said)
 
 
+def test_a_link_that_does_not_answer_is_refused(service: Path, cli: Cli) -> None:
+    (service / "linked.py").write_text(
+        "from callboard import Runtime\nruntime = Runtime('sqlite:///jobs.db', link='redis://127.0.0.1:1/0')\n"
+    )
+
+    said = cli("cluster", "up", "linked:runtime", "--check", "--wait", "0")
+
+    assert (said.code, said.out) == (2, "")
+    assert one_line(said.err).startswith("callboard: link ")
+
+
 def test_a_file_on_a_network_file_system_is_refused(service: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Host, "file_system", lambda self, path: "nfs4")
 

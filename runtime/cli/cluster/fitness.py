@@ -30,18 +30,25 @@ def examine(
 
 async def _open(runtime: Runtime, place: operate.Place) -> None:
     """As each node does, store and link, and close again. An empty file becomes a store, once for all nodes."""
-    from contextlib import AsyncExitStack
-
-    from ....storage.errors import MigrationNeeded
+    from ....storage.errors import MigrationNeeded, Unavailable
     from ...patience import patiently
 
-    if not operate.store_at(place).is_shared:
+    store = operate.store_at(place)
+    if not store.is_shared:
         raise WrongUse(
             f"{place.shown} is seen by one process alone, so the nodes would share nothing; give them a store by "
             "--store or CALLBOARD_STORE, such as sqlite:///callboard.db"
         )
-    async with AsyncExitStack() as opened:
-        try:
-            await patiently(lambda: opened.enter_async_context(runtime), wait_s=place.wait_s, tell=operate.tell)
-        except MigrationNeeded as exc:
-            raise WrongUse(str(exc)) from None
+    try:
+        await operate.open_patiently(store, place, migrate=runtime.migrate or store.is_embedded)
+    except MigrationNeeded as exc:
+        raise WrongUse(str(exc)) from None
+    await store.close()
+    if runtime.link_url is None:
+        return
+    try:
+        await patiently(runtime.__aenter__, wait_s=place.wait_s, tell=operate.tell)
+    except Unavailable as exc:
+        # The store has answered, so it is the link: a node would wait for it again and again, at every start.
+        raise WrongUse(str(exc)) from None
+    await runtime.__aexit__(None, None, None)
