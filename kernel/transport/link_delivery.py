@@ -24,18 +24,24 @@ class Receiver(Protocol):
     def handled(self, slot: Delivery) -> None:
         """A message is done with."""
 
+    @abstractmethod
+    def returned(self, slot: Delivery) -> None:
+        """Its actor was stopped before it began with it."""
+
 
 class Delivery(Ask):
     """A message from another node on its way through a mailbox: the slot that hears when it was handled."""
 
-    __slots__ = ("asked", "entry", "is_done", "number", "receiver")
+    __slots__ = ("asked", "body", "entry", "is_done", "message", "number", "receiver", "way")
 
-    def __init__(self, receiver: Receiver, entry: Entry, number: int) -> None:
+    def __init__(self, receiver: Receiver, entry: Entry, number: int, way: str, body: bytes) -> None:
         self.receiver = receiver
         self.entry = entry
         self.number = number
+        self.way = way  # from the endpoint to its actor
+        self.body = body
+        self.message: object = None
         self.asked: int | None = None  # the asker's own number; None for a tell
-        self.path = ""
         self.chain = ()
         self.timeout_s = 0.0
         self.deadline = inf
@@ -49,25 +55,28 @@ class Delivery(Ask):
         return self.entry.sender_name.decode("utf-8", "replace"), self.number
 
     def answer(self, answer: object) -> None:
-        """The handler has returned, or its actor crashed; or it refuses, being stopped: then the next holder has it."""
+        """The handler has returned, or its actor crashed; or it refuses, being stopped: then another has it."""
         if self.is_done:
             return
-        if not self.begun and isinstance(answer, Failure) and isinstance(answer.error, ActorStopped):
+        if answer.__class__ is Failure and not self.begun and isinstance(answer.error, ActorStopped):
+            self.receiver.returned(self)
             return
         if self.asked is not None:
             self.receiver.respond(self, answer)
-        self.is_handled()
+        self.is_done = True
+        self.receiver.handled(self)
+
+    def refuse(self, error: Exception) -> None:
+        """No actor will have it."""
+        self.begun = True
+        self.answer(Failure(error))
 
     def expire(self) -> None:
         """Nobody waits for it any more."""
         if not self.is_done:
             self.receiver.late += 1
-            self.is_handled()
-
-    def is_handled(self) -> None:
-        """It is done with, and never comes again."""
-        self.is_done = True
-        self.receiver.handled(self)
+            self.is_done = True
+            self.receiver.handled(self)
 
 
 class Sender:
@@ -76,12 +85,12 @@ class Sender:
     __slots__ = ("in_hand", "seen")
 
     def __init__(self) -> None:
-        self.seen = 0  # the number up to which messages were handed in, here or before
-        self.in_hand: deque[Delivery] = deque()  # handed in and not all handled, in order
+        self.seen = 0  # the number up to which messages were taken in, here or before
+        self.in_hand: deque[Delivery] = deque()  # taken in and not all handled, in order
 
 
 class Entry:
-    """An entry of the stream, some of whose messages were not handled yet."""
+    """An entry of the stream, until the server was told that all of its messages were handled."""
 
     __slots__ = ("id", "left", "sender", "sender_name")
 

@@ -15,13 +15,39 @@ import msgpack
 
 from ..codec import NotStorable, Undecodable
 from ..envelope import Failure
-from ..errors import ActorCrashed, ActorStopped, AskTimeout, CallboardError, MailboxFull, RemoteError, describe
+from ..errors import (
+    ActorCrashed,
+    ActorStopped,
+    AskTimeout,
+    CallboardError,
+    MailboxFull,
+    RemoteError,
+    describe,
+)
 from .message_codec import pack_message, unpack_message
 
 VERSION = 1
-ANSWER, STOPPED, FULL, LATE, CRASHED, REFUSED = range(6)
+ANSWER, STOPPED, FULL, LATE, CRASHED, REFUSED, CYCLE = range(7)
+
+
+class Elsewhere(str):
+    """The path of an actor on another node, `path@node`: never one of this node's, however it is spelled."""
+
+    __slots__ = ()
+
 
 Frame = list[Any] | tuple[Any, ...]
+
+
+def with_node(chain: tuple[str, ...], node: str) -> tuple[str, ...]:
+    """The paths of those who wait, as other nodes know them."""
+    return tuple([path if isinstance(path, Elsewhere) else f"{path}@{node}" for path in chain])
+
+
+def here_and_elsewhere(chain: list[Any], node: str) -> tuple[str, ...]:
+    """The paths of those who wait, as this node knows them."""
+    own = f"@{node}"
+    return tuple([path.removesuffix(own) if path.endswith(own) else Elsewhere(path) for path in chain])
 
 
 def pack_frames(frames: list[Frame]) -> bytes:

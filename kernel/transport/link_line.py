@@ -52,7 +52,6 @@ class Line:
         self._prefix = f"{{{namespace}}}:link:"  # one hash tag: all of it lies in one slot of a cluster
         self._connection: RedisConnection | None = None
         self._connecting: asyncio.Lock | None = None
-        self._is_closed = False
         self._ahead_ms = 0.0  # of the server's clock before this node's monotonic one
 
     def key(self, kind: str, name: str = "") -> bytes:
@@ -67,7 +66,6 @@ class Line:
 
     async def open(self) -> None:
         """Look at the server. Raises `LinkUnavailable` or `LinkRefused`."""
-        self._is_closed = False
         try:
             answer = bytes(await self.call("INFO", "server")).decode("utf-8", "replace")
             lines = dict(line.split(":", 1) for line in answer.splitlines() if ":" in line)
@@ -76,8 +74,7 @@ class Line:
                 raise LinkRefused(
                     f"link {self.shown} is Redis {version}, expected {OLDEST[0]}.{OLDEST[1]} or newer: upgrade it"
                 )
-            seconds, micros = await self.call("TIME")
-            self._ahead_ms = int(seconds) * 1000 + int(micros) / 1000 - self.clock.monotonic() * 1000
+            await self.look_at_time(await self._shared())
         except (e.AuthenticationError, e.NoPermissionError) as error:
             raise LinkRefused(f"link {self.shown} refused the user or the password: {error}") from error
         except e.InvalidResponse as error:
@@ -95,10 +92,14 @@ class Line:
 
     async def close(self) -> None:
         """Let go. Idempotent."""
-        self._is_closed = True
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def look_at_time(self, connection: RedisConnection) -> None:
+        """Compare the server's clock with this node's."""
+        seconds, micros = await connection.call("TIME")
+        self._ahead_ms = int(seconds) * 1000 + int(micros) / 1000 - self.clock.monotonic() * 1000
 
     def age_ms(self, entry_id: bytes) -> float:
         """For how long an entry has been there, by the server's clock, which counted when it came."""
@@ -127,8 +128,6 @@ class Line:
         if self._connecting is None:
             self._connecting = asyncio.Lock()
         async with self._connecting:
-            if self._is_closed:
-                raise e.ConnectionError("the link is closed")
             if self._connection is None or self._connection.is_broken:
                 self._connection = await self.connect()
             return self._connection

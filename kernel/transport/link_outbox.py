@@ -26,6 +26,7 @@ MOST_BYTES = 512 * 1024  # of one entry, but for one message that is larger
 MOST_ENTRIES = 64  # that may wait in the stream of an endpoint
 FIRST_PAUSE_S = 0.002  # when the stream is full
 LONGEST_PAUSE_S = 0.1
+LONGEST_S = 86_400.0  # that an ask without a deadline is said to have left
 _APPEND = Script("append")
 
 
@@ -38,6 +39,9 @@ class RemoteAsk(Ask):
     number: int
 
 
+Item = Frame | tuple[str, RemoteAsk]  # what waits: a tell's or an answer's frame, or the way to an actor and the ask
+
+
 class Outbox:
     """One endpoint's, or the answers' to one node (`lifetime_ms`: such a stream goes when nothing comes any more)."""
 
@@ -47,13 +51,13 @@ class Outbox:
         self._deadlines = deadlines
         self._lifetime_ms = lifetime_ms
         self._most_entries = 1_000_000 if lifetime_ms else MOST_ENTRIES
-        self._queue: deque[Frame | tuple[str, RemoteAsk]] = deque()
+        self._queue: deque[Item] = deque()
         self._waiting: deque[_Sender] = deque()
         self._number = 0
         self._flushing: asyncio.Task[None] | None = None
         self.is_closed = False
 
-    def put(self, item: Frame | tuple[str, RemoteAsk], *, needs_room: bool = True) -> bool:
+    def put(self, item: Item, *, needs_room: bool = True) -> bool:
         """Take a tell's or an answer's frame, or an ask with its path, if there is room now."""
         if self.is_closed or (needs_room and len(self._queue) >= CAPACITY):
             return False
@@ -62,7 +66,7 @@ class Outbox:
             self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="callboard-link-flush")
         return True
 
-    async def room(self, item: Frame | tuple[str, RemoteAsk], path: str, deadline: float) -> None:
+    async def room(self, item: Item, path: str, deadline: float) -> None:
         """Take it as soon as there is room, in the order of the senders. Raises `MailboxFull`, `ActorStopped`."""
         if self.is_closed:
             raise ActorStopped(path, "the link is closed")
@@ -90,56 +94,76 @@ class Outbox:
     async def _flush(self) -> None:
         try:
             while self._queue:
-                frames, asks = self._next_entry()
-                while self._waiting and len(self._queue) < CAPACITY:
-                    sender = self._waiting.popleft()
-                    if not sender.future.done():
-                        self._queue.append(sender.item)
-                        sender.future.set_result(None)
-                if frames:
-                    for ask in asks:
-                        ask.begun = True
-                    await self._append(frames)
+                items, asks = self._next_entry()
+                self._admit()
+                if items:
+                    await self._append(items, asks)
         finally:
             self._flushing = None
 
-    def _next_entry(self) -> tuple[list[Frame], list[RemoteAsk]]:
+    def _admit(self) -> None:
+        while self._waiting and len(self._queue) < CAPACITY:
+            sender = self._waiting.popleft()
+            if not sender.future.done():
+                self._queue.append(sender.item)
+                sender.future.set_result(None)
+
+    def _next_entry(self) -> tuple[list[Item], list[RemoteAsk]]:
         queue = self._queue
-        frames: list[Frame] = []
+        items: list[Item] = []
         asks: list[RemoteAsk] = []
         size = 0
-        now = self._line.clock.monotonic()
-        while queue and len(frames) < MOST_FRAMES and size < MOST_BYTES:
+        while queue and len(items) < MOST_FRAMES and size < MOST_BYTES:
             item = queue.popleft()
+            body = item[1]
+            if body.__class__ is RemoteAsk:
+                if body.future.done():
+                    continue  # nobody waits for it any more
+                asks.append(body)
+                body = body.body
+            items.append(item)
+            size += len(body) if body.__class__ is bytes else 64
+        return items, asks
+
+    def _frames(self, items: list[Item]) -> list[Frame]:
+        """As they go now: an ask tells how much time it has left."""
+        now = self._line.clock.monotonic()
+        frames: list[Frame] = []
+        for item in items:
             ask = item[1]
             if ask.__class__ is RemoteAsk:
-                if ask.future.done():
-                    continue  # nobody waits for it any more
-                left_ms = int(min(ask.deadline - now, 86_400.0) * 1000)
-                asks.append(ask)
-                item = (item[0], ask.body, ask.number, left_ms, ask.chain)
-            frames.append(item)
-            body: object = item[1]
-            size += len(body) if isinstance(body, bytes) else 64
-        return frames, asks
+                left_ms = int(min(max(ask.deadline - now, 0.0), LONGEST_S) * 1000)
+                frames.append((item[0], ask.body, ask.number, left_ms, ask.chain))
+            else:
+                frames.append(item)
+        return frames
 
-    async def _append(self, frames: list[Frame]) -> None:
-        first, count, payload = self._number + 1, len(frames), pack_frames(frames)
+    async def _append(self, items: list[Item], asks: list[RemoteAsk]) -> None:
+        first, count, packed = self._number + 1, len(items), b""
         self._number += count
         line, node = self._line, self._line.node
         failures, pause_s = 0, FIRST_PAUSE_S
+        is_there_perhaps = False
         while True:
+            if asks or not packed:
+                packed = pack_frames(self._frames(items))
+            for ask in asks:
+                ask.begun = True
             try:
                 taken = await line.run(
-                    _APPEND, self._keys, node, first, count, payload, self._most_entries, self._lifetime_ms
+                    _APPEND, self._keys, node, first, count, packed, self._most_entries, self._lifetime_ms
                 )
             except BROKEN:
+                is_there_perhaps = True
                 await line.clock.sleep(line.pause_s(failures))
                 failures += 1
                 continue
             if taken:
                 return
             failures = 0
+            if not is_there_perhaps:
+                for ask in asks:
+                    ask.begun = False  # the server has said so
             await line.clock.sleep(pause_s * line.rng.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
@@ -151,7 +175,7 @@ class _Sender:
 
     def __init__(
         self,
-        item: Frame | tuple[str, RemoteAsk],
+        item: Item,
         path: str,
         future: asyncio.Future[Exception | None],
         deadline: float,

@@ -1,33 +1,33 @@
 """One endpoint as the node that serves it has it: reads its stream, hands messages in, tells what was handled.
 
 What holds:
-- Messages of one sender are handed in in the order of their numbers, each once; a number that was seen before, here or
+- Messages of one sender are taken in in the order of their numbers, each once; a number that was seen before, here or
   by an earlier holder, is passed over. A message that was not handled when its holder ended comes to the next one.
 - A message is handled when its actor's handler has returned, or crashed. Only then is it told to the server, with the
   number up to which all of its sender were handled, in the script that removes the entry (`lua/handled.lua`).
-- The server takes that from the latest incarnation alone. A holder that hears of a later one stops reading.
-- No more is read than may be in hand at once, and a mailbox without room holds up the reading: so the stream fills, and
-  with it the senders.
+- The server takes that from the latest incarnation alone. With each read it also says which one that is, after what it
+  read: nothing is handed in that was read when there was a later one.
+- No more is read than there is room for, by the largest of the endpoint's mailboxes (but for the rest of an entry): so
+  the stream fills, and with it the senders.
 
-Each incarnation reads as a group of its own, which begins with all entries that are there: what was given to an earlier
-holder and not removed comes again, in order, before what is new. After a break of the connection the same holds of what
-was given to this one; entries that are in hand are known by their ids.
+The stream holds what was not handled, and nothing else, and one node reads it. So there is no consumer group, which
+would give entries to a holder that is over, and keep them there: after a break, and at the beginning, all is read from
+the start, and what is in hand here is known by its ids. A reply that was lost is read again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redis import exceptions as e
 
 from ..codec import Undecodable
-from ..envelope import Failure
 from ..errors import ActorStopped, IncarnationOver
-from ..mailbox import Mailbox
 from .link_delivery import Delivery, Entry, Receiver, Sender
-from .link_frames import is_message, unpack_frames
+from .link_frames import here_and_elsewhere, is_message, unpack_frames
+from .link_lane import Lane
 from .link_line import ANSWER_S, BLOCK_S, BROKEN, Script, run
 from .message_codec import unpack_message
 from .port import Inbox
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from .link_line import Line
     from .redis_connection import RedisConnection
 
-MOST_IN_HAND = 2048  # messages that were read and not handled yet
+DEFAULT_ROOM = 1024  # messages in hand, while no mailbox is known
+MOST_ENTRIES = 64  # of one read
 FORGET_S = 7 * 86_400  # after which a silent sender's numbers may be dropped
-ROOM_S = 0.05  # between looks at an actor that takes nothing because its node stops it
+TELL_AFTER_S = 0.002  # that what was handled may wait to be told with more
 _SERVE = Script("serve")
 _HANDLED = Script("handled")
 _Respond = Callable[[Delivery, object], None]
@@ -60,20 +61,23 @@ class Serving(Receiver):
     ) -> None:
         self.endpoint = endpoint
         self.incarnation = incarnation
-        self.duplicates = 0  # messages that came again and were handled before
+        self.duplicates = 0  # messages that came again and were taken in before
         self.late = 0  # asks whose deadline had passed when they came
         self._line = line
         self._inbox_of = inbox_of
         self._respond = respond
         self._set_aside = set_aside
-        kinds = ("in", "holder", "handled", "in-numbers")
-        self._keys = [line.key(kind, endpoint) for kind in kinds]
-        self._stream = self._keys[0]
-        self._group = f"incarnation {incarnation}"
+        self._stream, self._holder, self._handled, self._numbers = (
+            line.key(kind, endpoint) for kind in ("in", "holder", "handled", "in-numbers")
+        )
         self._senders: dict[bytes, Sender] = {}
-        self._entries: dict[bytes, Entry] = {}  # in hand, by id
+        self._entries: dict[bytes, Entry] = {}  # read, and not yet removed, by id
+        self._lanes: dict[str, Lane] = {}
         self._in_hand = 0
-        self._room = asyncio.Event()
+        self._capacity = 0  # of the largest mailbox
+        self._per_entry = 256.0  # messages, on average
+        self._room: asyncio.Event = asyncio.Event()
+        self._is_over = False  # it ended, or a later incarnation serves
         self._removable: list[bytes] = []
         self._progress: dict[bytes, int] = {}
         self._telling: asyncio.Task[None] | None = None
@@ -91,155 +95,179 @@ class Serving(Receiver):
         self._reading = asyncio.get_running_loop().create_task(reading, name=f"callboard-link {self.endpoint}")
 
     async def end(self) -> None:
-        """Read no more, and tell what was handled so far."""
+        """Read no more, and tell what was handled so far; what is handled later is told then."""
+        self._is_over = True
+        tasks = [self._reading, *(lane.close() for lane in self._lanes.values()), self._telling]
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.wait([self._reading])
-        if self._telling is not None:
-            await asyncio.wait([self._telling])
+        if found := [task for task in tasks if task is not None]:
+            await asyncio.wait(found)
 
     async def _become_holder(self, connection: RedisConnection) -> None:
+        keys = [self._holder, self._handled, self._numbers]
         try:
-            flat = await run(connection, _SERVE, self._keys, self.incarnation, self._group, FORGET_S)
+            flat = await run(connection, _SERVE, keys, self.incarnation, FORGET_S)
         except e.ResponseError as error:
             if "FENCED" in str(error):
                 raise IncarnationOver(self.endpoint, self.incarnation) from None
             raise
+        await self._line.look_at_time(connection)
         for name, value in zip(flat[::2], flat[1::2], strict=True):
             sender = self._senders.setdefault(name, Sender())
             sender.seen = max(sender.seen, int(value.partition(b":")[0]))
 
     async def _read(self, connection: RedisConnection) -> None:
         failures = 0
-        while True:
-            try:
-                if connection.is_broken:
-                    connection = await self._line.connect(timeout_s=BLOCK_S + ANSWER_S)
-                    await self._become_holder(connection)
-                await self._read_again(connection)
-                failures = 0
-                while True:
-                    await self._some_room()
-                    found = await connection.call(
-                        *("XREADGROUP", "GROUP", self._group, self._line.node, "COUNT", self._credit()),
-                        *("BLOCK", int(BLOCK_S * 1000), "STREAMS", self._stream, ">"),
-                    )
-                    for entry_id, fields in found[0][1] if found else ():
-                        await self._enter(entry_id, fields)
-            except IncarnationOver:
-                await connection.close()
-                return
-            except BROKEN:
-                await connection.close()
-                await self._line.clock.sleep(self._line.pause_s(failures))
-                failures += 1
-            except asyncio.CancelledError:
-                await connection.close()
-                raise
+        try:
+            while True:
+                try:
+                    if connection.is_broken:
+                        connection = await self._line.connect(timeout_s=BLOCK_S + ANSWER_S)
+                        await self._become_holder(connection)
+                    last = b"0-0"
+                    while True:
+                        last = await self._read_once(connection, last)
+                        failures = 0
+                except IncarnationOver:
+                    self._is_over = True
+                    for lane in self._lanes.values():
+                        lane.close()
+                    return
+                except BROKEN as error:
+                    connection.give_up(error if isinstance(error, Exception) else OSError())
+                    await self._line.clock.sleep(self._line.pause_s(failures))
+                    failures += 1
+        finally:
+            await connection.close()
 
-    async def _read_again(self, connection: RedisConnection) -> None:
-        """What was given to this holder before the connection broke, oldest first."""
-        last = b"0"
-        while True:
-            found = await connection.call(
-                *("XREADGROUP", "GROUP", self._group, self._line.node, "COUNT", 8, "STREAMS", self._stream, last)
+    async def _read_once(self, connection: RedisConnection, last: bytes) -> bytes:
+        """Take in what is after `last`; the id of the last that was read."""
+        count = await self._credit()
+        found, holder = await connection.calls(
+            (
+                ("XREAD", "COUNT", count, "BLOCK", int(BLOCK_S * 1000), "STREAMS", self._stream, last),
+                ("GET", self._holder),
             )
-            entries = found[0][1] if found else ()
-            if not entries:
-                return
-            for entry_id, fields in entries:
-                if fields is not None:  # it was removed meanwhile
-                    await self._enter(entry_id, fields)
-            last = entries[-1][0]
+        )
+        for answer in (found, holder):
+            if isinstance(answer, Exception):
+                raise answer
+        if holder != str(self.incarnation).encode():
+            if holder is not None:
+                raise IncarnationOver(self.endpoint, self.incarnation)
+            await self._become_holder(connection)  # the server has lost it
+        for entry_id, fields in found[0][1] if found else ():
+            last = entry_id
+            if entry_id not in self._entries:
+                self._enter(entry_id, fields)
+        return last
 
-    def _credit(self) -> int:
-        """How many entries there is room for."""
-        return max((MOST_IN_HAND - self._in_hand) // 256, 1)
-
-    async def _some_room(self) -> None:
-        while self._in_hand >= MOST_IN_HAND:
+    async def _credit(self) -> int:
+        """How many entries there is room for, as soon as there is."""
+        if not self._capacity:
+            self._capacity = self._lane("").capacity or 0
+        most = self._capacity or DEFAULT_ROOM
+        if self._in_hand >= most:
             self._room.clear()
             await self._room.wait()
+        return min(max(int((most - self._in_hand) / self._per_entry), 1), MOST_ENTRIES)
 
-    async def _enter(self, entry_id: bytes, fields: list[bytes]) -> None:
-        if entry_id in self._entries:
-            return
+    def _lane(self, path: str) -> Lane:
+        lane = self._lanes.get(path)
+        if lane is None:
+            lane = self._lanes[path] = Lane(path, self._inbox_of, self._line.clock, self._abandon)
+            self._capacity = max(self._capacity, lane.capacity or 0)
+        return lane
+
+    def _enter(self, entry_id: bytes, fields: list[bytes]) -> None:
+        payload = None
         try:
             named = dict(zip(fields[::2], fields[1::2], strict=True))
             sender_name, first, payload = named[b"s"], int(named[b"n"]), named[b"m"]
-        except (ValueError, KeyError):
-            self._set_entry_aside(entry_id, repr(fields).encode(), "its fields are not those of a link's entry")
-            return
-        try:
             frames = unpack_frames(payload)
-        except Undecodable as error:
-            self._set_entry_aside(entry_id, payload, str(error))
+        except (ValueError, KeyError, TypeError) as error:
+            is_ours = isinstance(error, Undecodable) and payload is not None
+            why = str(error) if is_ours else "its fields are not those of a link's entry"
+            self._set_aside(self.endpoint, payload if is_ours and payload else repr(fields).encode(), why)
+            self._entries[entry_id] = Entry(entry_id, b"", Sender())
+            self._remove(entry_id)
             return
-        sender = self._senders.setdefault(sender_name, Sender())
+        sender = self._senders.get(sender_name)
+        if sender is None:
+            sender = self._senders[sender_name] = Sender()
         entry = self._entries[entry_id] = Entry(entry_id, sender_name, sender)
-        age_ms = self._line.age_ms(entry_id)
-        entry.left = len(frames) + 1  # the one is taken off when all were handed in
+        self._per_entry += (len(frames) - self._per_entry) / 8
+        entry.left = len(frames) + 1  # the one is taken off when all were taken in
         for number, frame in enumerate(frames, first):
-            if number <= sender.seen:
+            if number > sender.seen:
+                sender.seen = number
+                self._take(entry, number, frame)
+            else:
                 self.duplicates += 1
                 entry.left -= 1
-                continue
-            sender.seen = number
-            await self._hand_in(Delivery(self, entry, number), frame, age_ms)
         entry.left -= 1
         if entry.left == 0:
-            self._remove(entry)
+            self._remove(entry_id)
 
-    def _set_entry_aside(self, entry_id: bytes, content: bytes, why: str) -> None:
-        self._set_aside(self.endpoint, content, why)
-        self._removable.append(entry_id)
-        self._tell_soon()
-
-    async def _hand_in(self, slot: Delivery, frame: list[Any], age_ms: float) -> None:
+    def _take(self, entry: Entry, number: int, frame: list[object]) -> None:
         self._in_hand += 1
-        slot.entry.sender.in_hand.append(slot)
         if not is_message(frame):
+            slot = Delivery(self, entry, number, "", b"")
+            entry.sender.in_hand.append(slot)
             self._set_aside(self.endpoint, repr(frame).encode(), "it is no message of a link")
-            slot.is_handled()
+            slot.refuse(Undecodable("it is no message of a link"))
             return
         path, body = frame[0], frame[1]
-        slot.path = f"{self.endpoint}/{path}" if path else self.endpoint
-        if len(frame) == 5:
-            left_s = (frame[3] - max(age_ms, 0.0)) / 1000
-            slot.asked, slot.chain = frame[2], tuple(frame[4])
-            slot.deadline = self._line.clock.monotonic() + left_s
-            if left_s <= 0:
-                self.late += 1
-                slot.is_handled()
-                return
-        try:
-            message = unpack_message(body)
-        except Undecodable as error:
-            self._set_aside(slot.path, body, str(error))
-            slot.begun = True
-            slot.answer(Failure(error))
+        assert isinstance(path, str)
+        assert isinstance(body, bytes)
+        slot = Delivery(self, entry, number, path, body)
+        entry.sender.in_hand.append(slot)
+        if len(frame) == 5 and not self._is_awaited(slot, frame):
+            slot.expire()
             return
-        while True:
-            inbox = self._inbox_of(path)
-            if isinstance(inbox, Mailbox):
-                try:
-                    if not inbox.try_hand_in(message, slot):
-                        await inbox.hand_in(message, slot)
-                    return
-                except ActorStopped:
-                    pass
-            elif path:
-                self._set_aside(slot.path, body, "no such actor there")
-                slot.begun = True  # nobody else has it either
-                slot.answer(Failure(ActorStopped(slot.path, "no such actor (or it was removed)")))
-                return
-            # The actor itself is being stopped: its node gives it up, and the next one gets the message.
-            await self._line.clock.sleep(ROOM_S)
+        try:
+            slot.message = unpack_message(body)
+        except Undecodable as error:
+            self._set_aside(self._address(slot), body, str(error))
+            slot.refuse(error)
+            return
+        lane = self._lanes.get(path)
+        (self._lane(path) if lane is None else lane).push(slot)
+
+    def _is_awaited(self, slot: Delivery, frame: list[object]) -> bool:
+        _, _, asked, left_ms, chain = frame
+        assert isinstance(asked, int)
+        assert isinstance(left_ms, int)
+        assert isinstance(chain, list)
+        left_s = (left_ms - max(self._line.age_ms(slot.entry.id), 0.0)) / 1000
+        slot.asked, slot.deadline = asked, self._line.clock.monotonic() + left_s
+        if chain:
+            slot.chain = here_and_elsewhere(chain, self._line.node)
+        return left_s > 0
+
+    def _address(self, slot: Delivery) -> str:
+        return f"{self.endpoint}/{slot.way}" if slot.way else self.endpoint
+
+    def _abandon(self, slot: Delivery) -> None:
+        address = self._address(slot)
+        self._set_aside(address, slot.body, "no such actor there")
+        slot.refuse(ActorStopped(address, "no such actor (or it was removed)"))
+
+    # What deliveries tell.
+
+    def respond(self, slot: Delivery, answer: object) -> None:
+        """Send an answer back."""
+        self._respond(slot, answer)
+
+    def returned(self, slot: Delivery) -> None:
+        """Its actor was stopped before it began with it: the next one there has it, or the next holder."""
+        if not self._is_over:
+            self._lane(slot.way).returned(slot)
 
     def handled(self, slot: Delivery) -> None:
         """A message is done with."""
         self._in_hand -= 1
-        if self._in_hand == MOST_IN_HAND - 1:
+        if self._in_hand <= self._capacity // 2:
             self._room.set()
         entry = slot.entry
         in_hand = entry.sender.in_hand
@@ -250,50 +278,50 @@ class Serving(Receiver):
             self._progress[entry.sender_name] = number
         entry.left -= 1
         if entry.left == 0:
-            self._remove(entry)
+            self._remove(entry.id)
         elif self._telling is None:
             self._tell_soon()
 
-    def respond(self, slot: Delivery, answer: object) -> None:
-        """Send an answer back."""
-        self._respond(slot, answer)
+    # What the server is told.
 
-    def _remove(self, entry: Entry) -> None:
-        self._entries.pop(entry.id, None)
-        self._removable.append(entry.id)
-        self._tell_soon()
+    def _remove(self, entry_id: bytes) -> None:
+        self._removable.append(entry_id)
+        if self._telling is None:
+            self._tell_soon()
 
     def _tell_soon(self) -> None:
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().create_task(self._tell(), name="callboard-link-handled")
+        self._telling = asyncio.get_running_loop().create_task(self._tell(), name="callboard-link-handled")
 
     async def _tell(self) -> None:
         """Tell the server what was handled, until there is nothing more to tell."""
         failures = 0
+        keys = [self._stream, self._holder, self._handled]
         try:
             while self._removable or self._progress:
-                ids, self._removable = self._removable, []
-                progress, self._progress = self._progress, {}
+                if not self._is_over:
+                    await self._line.clock.sleep(TELL_AFTER_S)
+                ids, progress = self._removable, self._progress
+                self._removable, self._progress = [], {}
                 numbers = [word for pair in progress.items() for word in pair]
                 try:
-                    await self._line.run(
-                        _HANDLED, self._keys[:3], self.incarnation, self._group, len(progress), *numbers, *ids
-                    )
-                    failures = 0
+                    await self._line.run(_HANDLED, keys, self.incarnation, len(progress), *numbers, *ids)
                 except e.ResponseError as error:
-                    if "FENCED" not in str(error):
-                        raise
-                    self._removable.clear()
-                    self._progress.clear()
-                    if self._reading is not None:
-                        self._reading.cancel()
-                    return
+                    if "FENCED" in str(error):
+                        return  # the later incarnation has all that was not told
+                    failures = await self._failed(ids, progress, failures)
                 except BROKEN:
-                    self._removable = ids + self._removable
-                    self._progress = progress | self._progress
-                    await self._line.clock.sleep(self._line.pause_s(failures))
-                    failures += 1
-                    if self._reading is not None and self._reading.done():
-                        return  # nobody serves any more: what was not told comes again to the next one
+                    failures = await self._failed(ids, progress, failures)
+                else:
+                    failures = 0
+                    for entry_id in ids:
+                        del self._entries[entry_id]
+                if failures and self._is_over:
+                    return  # what was not told comes again to the next one
         finally:
             self._telling = None
+
+    async def _failed(self, ids: list[bytes], progress: dict[bytes, int], failures: int) -> int:
+        self._removable = ids + self._removable
+        self._progress = progress | self._progress
+        await self._line.clock.sleep(self._line.pause_s(failures))
+        return failures + 1

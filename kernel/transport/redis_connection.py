@@ -14,6 +14,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, cast
@@ -100,15 +101,39 @@ class RedisConnection(asyncio.Protocol):
         Raises the library's `ConnectionError` or `TimeoutError` when the connection breaks before the answer.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
+        self._send(hiredis.pack_command(words), [future])  # type: ignore[arg-type]  # it takes any number
+        return future
+
+    async def calls(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
+        """Send commands at once, in one piece; their answers, where errors of the server stand as exceptions.
+
+        Raises as `call` does when the connection breaks.
+        """
+        futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
+        self._send(b"".join([hiredis.pack_command(words) for words in commands]), futures)  # type: ignore[arg-type]
+        try:
+            await asyncio.wait(futures[-1:])  # answers come in order
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+        answers = [future.exception() or future.result() for future in futures]
+        for answer in answers:
+            if isinstance(answer, ConnectionFailed | TimedOut | e.InvalidResponse):
+                raise answer
+        return answers
+
+    def _send(self, packed: bytes, futures: list[asyncio.Future[Any]]) -> None:
         if self._error is not None or self._transport is None:
-            future.set_exception(self._error or ConnectionFailed("it is not connected"))
-            return future
-        self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # it takes any number
+            for future in futures:
+                future.set_exception(self._error or ConnectionFailed("it is not connected"))
+            return
+        self._transport.write(packed)
         timeout_s = self._timeout_s
-        self._under_way.append((future, inf if timeout_s is None else self._loop.time() + timeout_s))
+        until = inf if timeout_s is None else self._loop.time() + timeout_s
+        self._under_way.extend([(future, until) for future in futures])
         if self._timer is None and timeout_s is not None:
             self._timer = self._loop.call_later(timeout_s, self._look_at_time)
-        return future
 
     def give_up(self, why: Exception) -> None:
         """End it at once: it leads to the wrong server, say. Calls under way fail with `why`."""

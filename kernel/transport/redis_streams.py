@@ -16,13 +16,13 @@ sender and endpoint. A slow receiver slows its senders, and nobody's memory grow
 
 When a part fails:
 - The server is away: all is tried again, 50 ms to 2 s apart; asks wait until their deadline.
-- The receiver ends: the next incarnation begins with what was given out and not handled, in order, before what is new.
-- A receiver that was taken for dead goes on: it is given nothing any more (`lua/serve.lua`), what it tells is refused
-  (`lua/handled.lua`), and it stops reading.
+- The receiver ends: what it had read and not handled stands in the stream still, and the next incarnation reads it, in
+  order, before what is new.
+- A receiver that was taken for dead goes on: what it tells is refused (`lua/handled.lua`), what it reads it drops.
 - The sender ends: what the server had not taken is lost with it.
 - Somebody else's bytes lie in the stream: they are set aside, in a stream of at most 1,000 such letters, and counted.
 
-Source: Redis documentation, "Redis Streams", XREADGROUP and XGROUP DESTROY (6.2 or newer).
+Source: Redis documentation, "Redis Streams", XADD, XREAD and XDEL (6.2 or newer).
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from ..clock import Clock
 from ..codec import Undecodable
 from ..deadlines import Deadlines
 from ..envelope import Failure
-from ..errors import ActorStopped, AskCycle, LinkUnavailable
+from ..errors import ActorStopped, LinkUnavailable
 from ..scene import caller
 from .link_delivery import Delivery
-from .link_frames import pack_answer, unpack_answer, unpack_frames
+from .link_frames import pack_answer, unpack_answer, unpack_frames, with_node
 from .link_line import ANSWER_S, BLOCK_S, BROKEN, Line
 from .link_outbox import Outbox, RemoteAsk
 from .link_serving import Serving
@@ -143,16 +143,12 @@ class RedisLink(Link):
     async def ask(self, box: Outbox, path: str, address: str, body: bytes, timeout_s: float | None) -> object:
         """The answer of an actor elsewhere."""
         asking = caller()
-        chain = () if asking is None else asking.chain()
-        if address in chain:
-            raise AskCycle((*chain, address))
+        chain = () if asking is None else with_node(asking.chain(), self._line.node)
         if self._listening is None:
             loop = asyncio.get_running_loop()
             self._listening = loop.create_task(self._listen(), name="callboard-link-answers")
         deadline = inf if timeout_s is None else self._clock.monotonic() + timeout_s
-        ask = RemoteAsk(
-            address, asyncio.get_running_loop().create_future(), (*chain, address), timeout_s or 0.0, deadline
-        )
+        ask = RemoteAsk(address, asyncio.get_running_loop().create_future(), chain, timeout_s or 0.0, deadline)
         self._number += 1
         ask.number, ask.body = self._number, body
         self._asks[ask.number] = ask
