@@ -12,6 +12,7 @@ import json
 import os
 import random
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -69,8 +70,7 @@ async def send(url: str, namespace: str, count: str, parts: str, folder: str) ->
     inbox = link.inbox("writer")
     size = int(count) // int(parts)
     for part in range(int(parts)):
-        while not (Path(folder) / f"part-{part}").exists():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(wait_for, Path(folder) / f"part-{part}")
         for number in range(part * size, (part + 1) * size):
             if not inbox.offer(number):
                 await inbox.tell(number, None)
@@ -99,6 +99,11 @@ async def flood(url: str, namespace: str, most: str) -> None:
 def resident() -> int:
     """Bytes of this process that are in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.005)
 
 
 def ready() -> None:
