@@ -58,6 +58,7 @@ class Peer:
 HUEY = Peer("huey", ("huey==3.5.4",), 10_000, (1,))
 PGQUEUER = Peer("pgqueuer", ("pgqueuer==1.6.0", "asyncpg", "uvloop"), 100_000, (1, 2))
 DRAMATIQ = Peer("dramatiq", ("dramatiq[redis]==2.2.1",), 40_000, (1, 2))
+XOSCAR = Peer("xoscar", ("xoscar==0.12.2", "uvloop"), 0, (2,))
 
 
 def peer_of(ground: Ground) -> Peer:
