@@ -1,7 +1,8 @@
-"""What others ask of this node: taken from the store, done once, answered.
+"""What others ask of this node: taken from the store, or come over the link, done once, answered.
 
 Looked for at each wake-up that names this node, and every third of a lease. A request waits in the store until it is
-answered, so one whose answer was lost is taken again; it is known by its id then, and only answered.
+answered, so one whose answer was lost is taken again; it is known by its id then, and only answered. Over the link
+(`node_door.py`) a request comes as a message, under the id that it has in the store if it comes there too.
 """
 
 from __future__ import annotations
@@ -87,20 +88,19 @@ class Controls(Actor):
         await self.context.ref("wakeups").tell(Subscribe("nodes", self._node.boot_id.hex(), me, Look()))
         self._timer = self.context.send_after(0.0, Look())
 
-    async def receive_batch(self, messages: Sequence[Any]) -> list[None]:
-        await self._look()
-        self._timer.cancel()
-        self._timer = self.context.send_after(self._node.lease_s / 3, Look())
-        return [None] * len(messages)
+    async def receive_batch(self, messages: Sequence[Any]) -> list[bytes | None]:
+        answers = [self._once(message) if isinstance(message, Control) else None for message in messages]
+        if None in answers:  # a request over the link says nothing of the store, which may be away
+            await self._look()
+            self._timer.cancel()
+            self._timer = self.context.send_after(self._node.lease_s / 3, Look())
+        return answers
 
     async def _look(self) -> None:
         try:
             asked = await self._store.take(self._node.boot_id, limit=BATCH)
-            for control in asked:
-                if control.id not in self._done:
-                    self._done[control.id] = self._answer_to(control)
             if asked:
-                answers = [ControlAnswer(control.id, self._done[control.id]) for control in asked]
+                answers = [ControlAnswer(control.id, self._once(control)) for control in asked]
                 await self._storage.ask(AnswerControls(answers), timeout=self._node.lease_s / 3)
         except CallboardError as error:
             if not self._is_in_trouble:
@@ -108,8 +108,15 @@ class Controls(Actor):
             self._is_in_trouble = True
             return
         self._is_in_trouble = False
-        for done in list(self._done)[:-REMEMBERED]:
-            del self._done[done]
+
+    def _once(self, control: Control) -> bytes:
+        """Do what is asked, unless that was done; the answer."""
+        answer = self._done.get(control.id)
+        if answer is None:
+            answer = self._done[control.id] = self._answer_to(control)
+            if len(self._done) > REMEMBERED:
+                del self._done[next(iter(self._done))]
+        return answer
 
     def _answer_to(self, control: Control) -> bytes:
         """Do it, and say how that went."""

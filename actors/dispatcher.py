@@ -23,6 +23,7 @@ from .wakeups import Subscribe
 from .worker import Assign, Report, Vacancy
 
 SHORTEST_CLAIM_S = 5.0  # that a claim is waited for
+SHORTEST_SLEEP_S = 0.001
 LARGEST_CLAIM = 500  # beyond it a claim delays everybody's commit and gains little (stores.md 2)
 
 
@@ -48,6 +49,7 @@ class Dispatcher(Actor):
         self._assigned = 0  # jobs handed over, as the worker counts them
         self._may_have_work = True
         self._timer: Timer | None = None
+        self._too_early = 0  # claims in a row of what was due by this node's clock and not yet by the store's
 
     async def started(self) -> None:
         self._storage = self.context.ref(self._node.lanes.claims)
@@ -106,7 +108,11 @@ class Dispatcher(Actor):
         self._may_have_work = False
         wait_s = self._node.poll_s * self._node.rng.uniform(0.75, 1.0)
         if reply.next_run_at is not None:
-            wait_s = min(wait_s, max((reply.next_run_at - self.context.clock.wall_ms()) / 1000, 0.001))
+            due_in_s = (reply.next_run_at - self.context.clock.wall_ms()) / 1000
+            # The store would have given what is due. What is due only here tells that this clock is ahead, nobody knows
+            # how much: asked for again and again, a job of the next minutes would keep the store busy.
+            self._too_early = self._too_early + 1 if due_in_s <= 0 and not reply.jobs else 0
+            wait_s = min(wait_s, max(due_in_s, SHORTEST_SLEEP_S * 2 ** min(self._too_early, 16)))
         self._look_in(wait_s)
 
     def _look_in(self, wait_s: float) -> None:

@@ -30,6 +30,7 @@ from .wakeups import Subscribe
 from .worker import StopAttempts
 
 LOOKS = 10  # at its leases within one lease's time
+ROW_AFRESH_LEASES = 10  # so often a node writes its row anew: others may have taken it for dead and removed it
 LOOKS_IN_DOUBT = 50  # while renewals fail: between giving a lease up and its end lies a tenth of it
 
 
@@ -77,7 +78,8 @@ class Membership(Actor):
             report=self._latest_report,
         )
         await self._storage.ask(RegisterNode(self._row), timeout=None)
-        self._node.trust.began(self._clock.monotonic())
+        self._registered_at = self._clock.monotonic()
+        self._node.trust.began(self._registered_at)
         self._heartbeat = Heartbeat(
             self._node, self._store.heartbeats(), report=lambda: self._latest_report, tell=me.try_tell
         )
@@ -115,6 +117,7 @@ class Membership(Actor):
         up_ms = beaten.reply.up_ms
         self._node.trust.renewed(beaten.began, None if up_ms is None else up_ms / 1000)
         self._tell_trouble(beaten.reply.trouble)
+        self._keep_row(beaten.began)
         in_flight = self._node.in_flight
         tokens = {beat.id: beat.claim_token for beat in beaten.beats}
         lost = [
@@ -129,6 +132,11 @@ class Membership(Actor):
         if self._missed is not None:
             self._missed = None
             self._node.log.info("leases are renewed again")
+
+    def _keep_row(self, now: float) -> None:
+        if now - self._registered_at >= ROW_AFRESH_LEASES * self._node.lease_s:
+            self._registered_at = now
+            self._storage.try_tell(RegisterNode(replace(self._row, report=self._latest_report)))
 
     def _tell_trouble(self, trouble: str | None) -> None:
         if trouble not in (None, self._trouble):
@@ -153,9 +161,10 @@ class Membership(Actor):
             self._stop_all()
         elif own_since := self._node.trust.own_since(now):
             untrusted = self._node.in_flight.older_than(own_since)
-            if untrusted:
-                self._node.log.error("leases could not be renewed in time; their attempts stop", jobs=len(untrusted))
-                self._given_up.update(self._node.in_flight.tokens(untrusted))
+            fresh = set(self._node.in_flight.tokens(untrusted)) - self._given_up
+            if fresh:
+                self._node.log.error("leases could not be renewed in time; their attempts stop", jobs=len(fresh))
+                self._given_up |= fresh
             self._stop(untrusted, Stop.LEASE_LOST)
         looks = LOOKS_IN_DOUBT if self._node.trust.is_in_doubt(now) else LOOKS
         self.context.send_after(self._node.lease_s / looks, CheckTrust())

@@ -25,21 +25,21 @@ class SideTasks:
 
     def __init__(self, owner: Ref) -> None:
         self._owner = owner
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # no set: simulations need its order
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin."""
         task = asyncio.get_running_loop().create_task(work, context=Context())
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
     def cancel(self) -> None:
         """End all of them."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._owner.try_tell(Broken(error))

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..kernel.actor import Actor
 from ..kernel.child import ChildSpec
-from ..kernel.errors import CallboardError
+from ..kernel.errors import CallboardError, IncarnationOver
 from ..kernel.transport.port import Inbox, Link
 from .node import NodeParts
 from .side_tasks import Broken, SideTasks
@@ -81,9 +81,10 @@ class Door(Actor):
                 if not self._tenure.is_trusted:
                     raise
                 if not has_said:
-                    self._node.log.warning(
-                        "the link does not answer for a singleton", name=self._name, error=str(error)
-                    )
+                    what = "the link does not answer for a singleton"
+                    if isinstance(error, IncarnationOver):
+                        what = "the link has had greater terms than the store: is its ?namespace= another cluster's?"
+                    self._node.log.warning(what, name=self._name, error=str(error))
                     has_said = True
                 await self.context.clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -153,10 +153,21 @@ class Worker(Actor):
         slots = self._slots - len(self._set_aside)
         waiting, running, node, create_task = self._waiting, self._running, self._node, self._loop.create_task
         now = self._clock.monotonic()
+        held_up: list[Claimed] = []
         while waiting and len(running) < slots:
             job = waiting.popleft()
+            if job.id in running:
+                self._stop_older(running[job.id])
+                held_up.append(job)
+                continue
             running[job.id] = attempt = Attempt(job, now, False)
             attempt.task = create_task(execute(attempt, node, self), context=Context())
+        waiting.extendleft(reversed(held_up))
+
+    def _stop_older(self, attempt: Attempt) -> None:
+        """Its job was claimed anew, so its lease was lost, which nobody here may have heard of; the new one waits."""
+        if attempt.stop is not Stop.LEASE_LOST:
+            self._stop(attempt, Stop.LEASE_LOST)
 
     def timed(self) -> None:
         """An attempt has a deadline: see that somebody looks at it."""
@@ -262,6 +273,8 @@ class Worker(Actor):
                     self._stop(attempt, Stop.TIMEOUT)
             elif attempt.stopped_at + STUBBORN_S <= now and not (attempt.is_in_thread and attempt.stop is Stop.CANCEL):
                 self._abandon(attempt)
+        if self._waiting:
+            self._start()  # what was held up by an attempt that is abandoned now
         if any(a.deadline is not None or a.stop is not None for a in self._running.values()):
             self.timed()
 

@@ -1,6 +1,6 @@
 """How long a role is without a holder: its node killed, its node stopped in order, its node standing still.
 
-    python bench/failover.py [--store sqlite] [--rounds 20] [--lease 2] [--nodes 3] [--json FILE]
+    python bench/failover.py [--store sqlite] [--rounds 20] [--lease 2] [--nodes 3] [--refs 50] [--json FILE]
 
 Each round the node that runs the singleton is killed, and another is started in its place; then as many rounds in which
 it gets SIGTERM. Times are those that the singletons themselves note. At last the holder is stopped (SIGSTOP) for three
@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from callboard import Runtime
+from callboard import Actor, ActorStopped, AskTimeout, ChildSpec, Ref, Runtime
 from harness.places import PLACES, Place
 from harness.processes import Proc, ProcPool
 from harness.records import Record, read_records
@@ -100,6 +100,33 @@ def stopped(cluster: Cluster, rounds: int) -> tuple[list[float], list[float]]:
     return from_signal, from_end
 
 
+async def refs_back(cluster: Cluster, rounds: int, url: str, link: str | None) -> list[float]:
+    """Seconds from each kill until a ref that was held all the while is answered in a later term."""
+    client = Runtime(url, link=link)
+    client.singleton(ChildSpec(Actor, id="scribe"))
+    took = []
+    async with client:
+        held = client.ref("scribe")
+        for _ in range(rounds):
+            holder, led = cluster.leader()
+            cluster.start().wait_ready()
+            at = holder.signal(signal.SIGKILL)
+            while await term_of(held) <= led.token:
+                pass
+            took.append(time.monotonic() - at)
+    return took
+
+
+async def term_of(held: Ref) -> int:
+    """The term that answers; 0 for none in time."""
+    try:
+        answered = await held.ask("who?", timeout=0.25)
+    except (AskTimeout, ActorStopped):
+        return 0
+    assert isinstance(answered, list)
+    return int(answered[0])
+
+
 def stood_still(cluster: Cluster, lease_s: float, url: str) -> dict[str, int]:
     """What came of the writes of a holder that was stopped for three leases and continued."""
     writer = cluster.start(str(WRITES)).wait_ready()
@@ -134,13 +161,19 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     """From an empty store to the verdict."""
     place: Place = PLACES[options.store](folder)
     asyncio.run(place.prepare())
+    link = None
+    if options.refs and options.store != "redis":
+        link = PLACES["redis"](folder).url
     environment = {"CALLBOARD_STORE": place.url, "CALLBOARD_LEADER_LEASE": f"{options.lease:g}s"}
+    if link is not None:
+        environment["NODE_LINK"] = link
     records = folder / "records"
     with ProcPool(folder, NODE_RECORDS=str(records), **environment) as pool:
         cluster = Cluster(pool, records)
         for node in [cluster.start() for _ in range(options.nodes)]:
             node.wait_ready()
         after_kill = killed(cluster, options.rounds)
+        by_ref = asyncio.run(refs_back(cluster, options.refs, place.url, link)) if options.refs else []
         from_signal, from_end = stopped(cluster, options.rounds)
         terms = [record.token for record in sorted(cluster.noted("leads"), key=lambda record: record.at)]
     records = folder / "late"
@@ -164,6 +197,8 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         "handover_median_ms": round(statistics.median(from_end) * 1000, 1),
         "sigterm_to_next_max_ms": round(max(from_signal) * 1000, 1),
         **late,
+        "refs_back": len(by_ref),
+        "refs_back_max_s": round(max(by_ref, default=0.0), 3),
         "failovers_s": [round(took, 3) for took in after_kill],
         "handovers_ms": [round(took * 1000, 1) for took in from_end],
         "verdict": "PASS" if is_passed else "FAIL",
@@ -176,6 +211,7 @@ def main() -> int:
     parser.add_argument("--store", choices=sorted(PLACES), default="sqlite")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--lease", type=float, default=2.0, help="seconds; the default of nodes is 10")
+    parser.add_argument("--refs", type=int, default=0, help="kills with a ref held from outside, by a link")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--json", type=Path, default=None, help="[build/bench/failover-STORE.json]")
     options = parser.parse_args()

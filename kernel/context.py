@@ -50,6 +50,17 @@ class Context:
         """
         return Ref(self._incarnation.path if path is None else path, self._incarnation.child.system.transport)
 
+    @property
+    def origin(self) -> tuple[str, int] | None:
+        """Of the message in hand: the node that sent it, and its number among those of that node to this endpoint.
+
+        None for a message from this node, and within `receive_batch`. A message over a link may come again after the
+        node that had it in hand was killed, with the same origin: kept beside an effect, it tells that this was done.
+        """
+        in_hand = self._incarnation.in_hand
+        slot = in_hand[2] if isinstance(in_hand, tuple) else None
+        return None if slot is None else slot.origin
+
     def send_after(self, delay_s: float, message: object) -> Timer:
         """Send `message` to oneself after `delay_s` seconds, also when the mailbox is full then.
 

@@ -32,6 +32,8 @@ class Ask:
 
     __slots__ = ("begun", "chain", "deadline", "future", "path", "timeout_s")
 
+    origin: tuple[str, int] | None = None  # of a message from another node: who sent it, and its number among his
+
     def __init__(
         self, path: str, future: asyncio.Future[object], chain: tuple[str, ...], timeout_s: float, deadline: float
     ) -> None:

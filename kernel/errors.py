@@ -6,6 +6,10 @@ CallboardError
 |- AskTimeout                   no answer in time; `outcome` says whether it may have been handled
 |- AskCycle                     the actor asked already waits, further up, for this very answer
 |- ActorCrashed                 the handler raised; the cause is `__cause__`
+|- RemoteError                  what went wrong on another node, in words: a refusal, or the cause of a crash
+|- LinkUnavailable              the link between nodes does not answer: back off and try again
+|- LinkRefused                  the link cannot be used as it is: its server, its password, its version
+|- IncarnationOver              an endpoint of the link is served in a later incarnation
 `- RestartIntensityExceeded     a supervisor gave up; the last crash is `__cause__`
 """
 
@@ -88,6 +92,30 @@ class ActorCrashed(CallboardError):
         if self.__cause__ is None:
             return f"{self.path!r} was ended while it handled the message"
         return f"{self.path!r} crashed: {describe(self.__cause__)}"
+
+
+class RemoteError(CallboardError):
+    """What went wrong on another node, in its words; the exception itself stayed there."""
+
+
+class LinkUnavailable(CallboardError):
+    """The server of the link between nodes does not answer. It may pass by itself."""
+
+
+class LinkRefused(CallboardError, ValueError):
+    """The server of the link between nodes cannot be used as it is; the text says why and what to do."""
+
+
+class IncarnationOver(CallboardError):
+    """An endpoint is served in a later incarnation: whoever serves it in this one stops, and nothing more is taken."""
+
+    def __init__(self, endpoint: str, incarnation: int) -> None:
+        super().__init__(endpoint, incarnation)
+        self.endpoint = endpoint
+        self.incarnation = incarnation
+
+    def __str__(self) -> str:
+        return f"endpoint {self.endpoint!r} is served in a later incarnation than {self.incarnation}"
 
 
 class RestartIntensityExceeded(CallboardError):

@@ -92,6 +92,16 @@ class Mailbox(Inbox):
             raise answer.error
         return answer
 
+    def try_hand_in(self, message: object, slot: Ask) -> bool:
+        """Take a message whose answer goes to a slot of the caller's own, if there is room now."""
+        return self._take((message, self._now(), slot))
+
+    async def hand_in(self, message: object, slot: Ask) -> None:
+        """The same as soon as there is room. Raises `ActorStopped`."""
+        envelope = (message, self._now(), slot)
+        if not self._take(envelope):
+            await self._room(envelope, inf)
+
     def _take(self, envelope: Envelope) -> bool:
         if len(self.queue) >= self._limit:
             return False

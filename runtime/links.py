@@ -6,14 +6,13 @@ none where nothing is to be reached by it, and none in tests and simulations, un
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from ..actors.node import NodeParts
-from ..kernel.errors import CallboardError
+from ..kernel.errors import LinkRefused, LinkUnavailable
 from ..kernel.transport.port import Link
-from ..storage.errors import InvalidStore
+from ..storage.errors import InvalidStore, Unavailable
 from ..storage.redis.address import Address, address_of
 from ..storage.shown import without_password
 from .environment import Environment
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 _SCHEMES = ("redis", "rediss")
-_LINK = "..kernel.transport.redis_streams"
 
 
 def checked_link(url: object) -> str | None:
@@ -42,33 +40,24 @@ def link_of(runtime: Runtime, environment: Environment, node: NodeParts) -> Link
         url = runtime.store_url
     if environment.store_of is not None:
         return None if environment.link_of is None else environment.link_of(url, node.boot_id)
-    if url is None or (runtime.link_url is None and find_spec(_LINK, __package__) is None):
-        return None
-    return _redis(url, node)
+    return None if url is None else _redis(url, node)
 
 
-async def open_link(link: Link, runtime: Runtime) -> None:
-    """Open it. Raises `Unavailable` where nobody answers, which may pass by itself, and `InvalidStore`."""
+async def open_link(link: Link) -> None:
+    """Connect it. Raises `Unavailable` or `InvalidStore`, as a store does: a command's --wait holds for both."""
     try:
         await link.open()
-    except CallboardError:
-        raise
-    except Exception as error:  # the client library's, which is known to its store alone
-        from ..storage.redis.faults import translate
-
-        _, address = _read(runtime.link_url or runtime.store_url)
-        raise translate(error, f"link {address}") from error
+    except LinkUnavailable as error:
+        raise Unavailable(str(error)) from error
+    except LinkRefused as error:
+        raise InvalidStore(str(error)) from error
 
 
 def _redis(url: str, node: NodeParts) -> Link:
     parts, address = _read(url)
     try:
-        from ..kernel.transport.redis_streams import RedisLink  # type: ignore[import-not-found]
+        from ..kernel.transport.redis_streams import RedisLink
     except ModuleNotFoundError as exc:
-        if (exc.name or "").endswith(_LINK.removeprefix("..")):
-            raise InvalidStore(
-                f"link URL {without_password(url)!r}: this version has no links to other nodes"
-            ) from None
         if (exc.name or "").partition(".")[0] not in ("redis", "hiredis"):
             raise
         raise InvalidStore("a link by Redis needs the package redis: pip install 'callboard[redis]'") from None

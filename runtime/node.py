@@ -84,7 +84,7 @@ class Node(Hands):
         await self.store.open(migrate=self._runtime.migrate or self.store.is_embedded)
         try:
             if self.link is not None:
-                await open_link(self.link, self._runtime)
+                await open_link(self.link)
             self.root = Supervisor(
                 self._specs(None),
                 max_restarts=10,
@@ -210,6 +210,7 @@ class Node(Hands):
             entropy=self._entropy,
             announce=lambda told: wakeups.try_tell(Committed(told)),
             changed=self._answered,
+            link=self.link,
         )
 
     def who(self) -> dict[str, Any]:

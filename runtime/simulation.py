@@ -19,10 +19,9 @@ from typing import Any, Generic, TypeVar
 
 from ..kernel.clock import Clock, Timer
 from ..kernel.errors import CallboardError
-from ..storage.memory.driver import MemoryStore
-from ..storage.ports.store import Store
 from .environment import Environment, environment_of
 from .sim_loop import SimLoop, machine_here
+from .sim_stores import SimStores
 
 T = TypeVar("T")
 
@@ -49,10 +48,13 @@ def simulate(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int = 0) -> Si
     """
     _refuse_a_running_loop()
     loop = SimLoop(seed)
-    clock = SimClock(loop)
-    entropy = random.Random(f"entropy, {seed}").randbytes
     environment = Environment(
-        clock, random.Random(seed), entropy, runs_threads=False, beats_in_thread=False, store_of=_Stores(clock)
+        MachineClock(loop),
+        random.Random(seed),
+        random.Random(f"entropy, {seed}").randbytes,
+        runs_threads=False,
+        beats_in_thread=False,
+        store_of=SimStores(SimClock(loop), seed),
     )
     try:
         with environment_of(loop, environment):
@@ -74,12 +76,25 @@ class Machine:
     """One computer of a simulation: runs `main()` until that returns, or until it crashes.
 
     Made within `simulate`. Whatever `main` starts belongs to it, actors and attempts of the runtimes it opens too.
+    Its wall clock may be `ahead_s` seconds ahead of the stores' (or behind: below 0), and jumps when that is set anew;
+    its clocks may gain `drift` seconds in each. The event loop itself, and so `asyncio.sleep`, keeps the true time.
     """
 
-    def __init__(self, main: Callable[[], Coroutine[Any, Any, None]], *, name: str = "machine") -> None:
+    def __init__(
+        self,
+        main: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        name: str = "machine",
+        ahead_s: float = 0.0,
+        drift: float = 0.0,
+    ) -> None:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, SimLoop):
             raise CallboardError("a Machine is part of a simulation: make it within simulate(main)")
+        if not drift > -1:
+            raise CallboardError(f"drift: expected more than -1, a clock that goes on, found {drift!r}")
+        self.ahead_s = ahead_s
+        self.drift = drift
         self._loop = loop
         self._ended: asyncio.Future[None] = loop.create_future()
         context = copy_context()
@@ -120,7 +135,7 @@ class Machine:
 
 
 class SimClock(Clock):
-    """The clock of a simulation's loop; wall and monotonic time go together."""
+    """The clock of a simulation's loop, and of its stores; wall and monotonic time go together."""
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
@@ -135,20 +150,28 @@ class SimClock(Clock):
         return self._loop.call_later(delay_s, callback)
 
 
-class _Stores:
-    """One board in memory for each URL; every call gives a handle of its own."""
+class MachineClock(Clock):
+    """The clock of the machine on which it is read; on no machine the true one."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._by_url: dict[str, MemoryStore] = {}
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
 
-    def __call__(self, url: str) -> Store:
-        if url == "memory://":
-            return MemoryStore(clock=self._clock)
-        store = self._by_url.get(url)
-        if store is None:
-            store = self._by_url[url] = MemoryStore(clock=self._clock)
-        return store.another()
+    def monotonic(self) -> float:
+        return self._loop.time() * _pace()
+
+    def wall_ms(self) -> int:
+        machine = machine_here.get()
+        ahead_s = machine.ahead_s if isinstance(machine, Machine) else 0.0
+        return BEGAN_MS + int((self.monotonic() + ahead_s) * 1000)
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        return self._loop.call_later(delay_s / _pace(), callback)
+
+
+def _pace() -> float:
+    """Seconds of this machine's clocks in a true one."""
+    machine = machine_here.get()
+    return 1.0 + machine.drift if isinstance(machine, Machine) else 1.0
 
 
 def _line(loop: SimLoop, seed: int) -> str:

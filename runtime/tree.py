@@ -7,6 +7,7 @@
     |- results           actors/results.py      waits for jobs to end, for all who wait in this process
     |- membership        actors/membership.py   node row, heartbeat thread, lost and cancelled leases
     |- controls          actors/controls.py     what operators ask of this node
+    |- door              actors/node_door.py    the same over the link, where there is one
     |- queues            one subtree per queue; one that spends its restarts is parked and tried again with back-off
     |  `- mail
     |     |- worker      actors/worker.py       runs attempts, closes them
@@ -35,6 +36,7 @@ from ..actors.janitor import Janitor
 from ..actors.leader import Leader
 from ..actors.membership import Membership
 from ..actors.node import NodeParts
+from ..actors.node_door import NodeDoor
 from ..actors.rescuer import Rescuer
 from ..actors.results import Results
 from ..actors.singleton import role_of, singleton_duty
@@ -88,6 +90,7 @@ def tree(
         *client,
         ChildSpec(Membership, id="membership", args=(store,), kwargs=member, shutdown=STOP_S),
         ChildSpec(Controls, id="controls", args=(store.controls,), kwargs={"node": node, "hands": hands}),
+        *([] if link is None else [ChildSpec(NodeDoor, id="door", args=(link,), kwargs={"node": node})]),
         ChildSpec(Supervisor, id="queues", args=(queue_specs(node, queues),), kwargs=parking),
         ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),
         ChildSpec(Supervisor, id="roles", args=(_roles(node, store, settings, singletons, link),), kwargs=parking),

@@ -25,6 +25,7 @@ from .rows import packed
 SILENCE_S = 4.0  # twice that without a sign of life, and a connection is given up
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_AGAIN_S = 0.1  # that a task may take to heed its cancellation
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
 
@@ -60,9 +61,9 @@ class RedisWakeups(WakeupStore):
 
     async def close(self) -> None:
         listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.cancel()
-            await asyncio.wait([listening])
+        while listening is not None and not listening.done():
+            listening.cancel()  # the client takes one that meets an answer for a connection that broke, now and then
+            await asyncio.wait([listening], timeout=_AGAIN_S)
 
     async def _listen(self, on_wakeups: _OnWakeups, subscribed: asyncio.Event) -> None:
         pause_s = _FIRST_PAUSE_S

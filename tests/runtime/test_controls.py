@@ -25,7 +25,7 @@ from tests.support.eventually import eventually
 from tests.support.stores import PLACES, Place
 
 pytestmark = [pytest.mark.anyio]
-SETTINGS = Settings(lease="30s", grace="1s")  # polling alone would take ten seconds
+SETTINGS = Settings(lease="30s", grace=0.2)  # polling alone would take ten seconds
 
 
 @pytest.fixture(params=PLACES)

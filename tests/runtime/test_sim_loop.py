@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from callboard.runtime.sim_loop import SimLoop, _is_task
 from callboard.testing import NotSimulated, SimDeadlock, Simulation, simulate
-
-ROOT = Path(__file__).parents[2]
+from tests.support.apart import run_apart
 
 
 async def three_tasks() -> list[str]:
@@ -125,28 +120,12 @@ class TestHash:
         assert program(1).event_hash == program(1).event_hash != program(1.001).event_hash
 
     def test_processes_and_hash_seeds_do_not_matter(self) -> None:
-        lines = [_run_apart(hash_seed) for hash_seed in ("0", "1", "4242")]
+        lines = [
+            run_apart("tests.support.workload:Workload(7).run", hash_seed=hash_seed) for hash_seed in ("0", "1", "4242")
+        ]
 
         assert re.fullmatch(r"SIM seed=7 events=\d+ virtual_s=\d+\.\d{3} hash=[0-9a-f]{64}\n", lines[0])
         assert lines == [lines[0]] * 3
-
-
-def _run_apart(hash_seed: str) -> str:
-    """What another process prints of the workload of test_simulation.py."""
-    code = (
-        "from callboard.testing import simulate;"
-        "from tests.support.workload import Workload;"
-        "simulate(Workload(7).run, seed=7)"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return "".join(line for line in ran.stdout.splitlines(keepends=True) if line.startswith("SIM "))
 
 
 class TestEnds:

@@ -10,7 +10,7 @@ import pytest
 from callboard import Ctx, JobFailed, JobState, Retry, Runtime, Settings
 from callboard.kernel.errors import CallboardError
 from callboard.testing import Machine, Simulation, simulate
-from tests.support.workload import ENDS, MAX_ATTEMPTS, Outcome, Workload
+from tests.support.workload import Outcome, Workload, problems_of
 
 SEEDS = range(50)
 
@@ -22,7 +22,7 @@ class TestInvariants:
     def test_every_job_ends_once_and_as_it_should(self, crashes: bool) -> None:
         for seed in SEEDS:
             outcome = simulate(Workload(seed, crashes=crashes).run, seed=seed).value
-            problems = _problems(outcome, crashes=crashes)
+            problems = problems_of(outcome, crashes=crashes)
             assert problems == [], f"seed {seed}"
 
     def test_the_workload_meets_what_it_is_about(self) -> None:
@@ -38,29 +38,6 @@ class TestInvariants:
         assert states == {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.DISCARDED}
         assert crashes > 10
         assert restarts > 10
-
-
-def _problems(outcome: Outcome, *, crashes: bool) -> list[str]:
-    """What is wrong, one line each."""
-    found = [f"{id} ran twice at once" for id in outcome.overlaps]
-    terminal = sum(outcome.counts[state.value] for state in JobState if state.is_terminal)
-    if not terminal == sum(outcome.counts.values()) == len(outcome.jobs):
-        found.append(f"the store counts {outcome.counts}, {len(outcome.jobs)} were enqueued")
-    for id, job in outcome.jobs.items():
-        temper = outcome.tempers[id]
-        state, attempts = ENDS[temper]
-        was_cancelled = id in outcome.cancelled and job.state is JobState.CANCELLED
-        if job.state is not state and not was_cancelled:
-            found.append(f"{id}, {temper}, ended {job.state}, expected {state}")
-        if job.attempt > MAX_ATTEMPTS or (job.attempt != attempts and not was_cancelled):
-            found.append(f"{id}, {temper}, counted {job.attempt} attempts, expected {attempts}")
-        if job.state is JobState.COMPLETED and job.result is not None and job.result != outcome.tokens[id]:
-            found.append(f"{id}, {temper}, has the result of claim {job.result}, but {outcome.tokens[id]} came later")
-        if job.crashes and not crashes:
-            found.append(f"{id}, {temper}, lost its lease {job.crashes} times though no node crashed")
-        if outcome.starts[id] > attempts + 3 + outcome.stops:
-            found.append(f"{id}, {temper}, was started {outcome.starts[id]} times with {outcome.stops} stops of nodes")
-    return found
 
 
 class TestDeterminism:

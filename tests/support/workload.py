@@ -236,6 +236,29 @@ class Workload:
                 del self._running[ctx.id]
 
 
+def problems_of(outcome: Outcome, *, crashes: bool) -> list[str]:
+    """What is wrong with it, one line each."""
+    found = [f"{id} ran twice at once" for id in outcome.overlaps]
+    terminal = sum(outcome.counts[state.value] for state in JobState if state.is_terminal)
+    if not terminal == sum(outcome.counts.values()) == len(outcome.jobs):
+        found.append(f"the store counts {outcome.counts}, {len(outcome.jobs)} were enqueued")
+    for id, job in outcome.jobs.items():
+        temper = outcome.tempers[id]
+        state, attempts = ENDS[temper]
+        was_cancelled = id in outcome.cancelled and job.state is JobState.CANCELLED
+        if job.state is not state and not was_cancelled:
+            found.append(f"{id}, {temper}, ended {job.state}, expected {state}")
+        if job.attempt > MAX_ATTEMPTS or (job.attempt != attempts and not was_cancelled):
+            found.append(f"{id}, {temper}, counted {job.attempt} attempts, expected {attempts}")
+        if job.state is JobState.COMPLETED and job.result is not None and job.result != outcome.tokens[id]:
+            found.append(f"{id}, {temper}, has the result of claim {job.result}, but {outcome.tokens[id]} came later")
+        if job.crashes and not crashes:
+            found.append(f"{id}, {temper}, lost its lease {job.crashes} times though no node crashed")
+        if outcome.starts[id] > attempts + 3 + outcome.stops:
+            found.append(f"{id}, {temper}, was started {outcome.starts[id]} times with {outcome.stops} stops of nodes")
+    return found
+
+
 async def _either(event: asyncio.Event, longest_s: float) -> None:
     """Wait for `event`, at most that long."""
     with suppress(TimeoutError):

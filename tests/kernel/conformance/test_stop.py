@@ -293,3 +293,30 @@ async def test_what_was_left_behind_takes_no_more_messages() -> None:
 
         assert await ref.ask("also for the new one", timeout=None) == "also for the new one"
         assert sup.which_children()[0].handled <= handled + 2
+
+
+async def test_a_child_can_be_given_less_time_to_stop_than_its_own_and_never_more() -> None:
+    clock = ManualClock()
+    exits: list[tuple[str, Exit]] = []
+
+    class Lingering(Actor):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def stopping(self, exit: Exit) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                exits.append((self.name, exit))
+
+    specs = [ChildSpec(Lingering, id=id, args=(id,), shutdown=10.0) for id in ("hurried", "patient")]
+    async with Supervisor(specs, clock=clock) as sup:
+        for id, within_s, ends_s in (("hurried", 2.0, 2.0), ("patient", 60.0, 10.0)):
+            stopping = asyncio.ensure_future(sup.stop_child(id, within_s=within_s))
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(ends_s - 0.5)
+            await anyio.wait_all_tasks_blocked()
+            assert not stopping.done()
+            clock.advance(1.0)
+            await stopping
+    assert exits == [("hurried", Shutdown()), ("patient", Shutdown())]

@@ -14,7 +14,7 @@ CLIENTS = {
     "sqlite3": ("storage/sqlite",),
     "aiosqlite": ("storage/sqlite",),
     "asyncpg": ("storage/postgres",),
-    "redis": ("storage/redis", "kernel/transport/redis_connection.py", "kernel/transport/redis_streams.py"),
+    "redis": ("storage/redis", "kernel/transport"),
     "hiredis": ("kernel/transport/redis_connection.py",),
 }
 KERNEL_LIBRARIES = ("anyio", "msgpack")

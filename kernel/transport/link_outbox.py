@@ -1,0 +1,169 @@
+"""What waits to go to one endpoint: bounded, in order, many messages in one entry of its stream.
+
+One entry is under way at a time, and is appended again until the server has said that it is there: a repetition is
+known by the number of its first message (`lua/append.lua`). When too many entries wait in the stream, because their
+receiver is slow or not there, the server takes no more; then the outbox fills, and who sends waits for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..envelope import Ask
+from ..errors import ActorStopped, MailboxFull
+from .link_frames import Frame, pack_frames
+from .link_line import BROKEN, Script
+
+if TYPE_CHECKING:
+    from ..deadlines import Deadlines
+    from .link_line import Line
+
+CAPACITY = 1024  # messages that may wait here
+MOST_FRAMES = 256  # of one entry
+MOST_BYTES = 512 * 1024  # of one entry, but for one message that is larger
+MOST_ENTRIES = 64  # that may wait in the stream of an endpoint
+FIRST_PAUSE_S = 0.002  # when the stream is full
+LONGEST_PAUSE_S = 0.1
+_APPEND = Script("append")
+
+
+class RemoteAsk(Ask):
+    """An ask to an actor on another node."""
+
+    __slots__ = ("body", "number")
+
+    body: bytes
+    number: int
+
+
+class Outbox:
+    """One endpoint's, or the answers' to one node (`lifetime_ms`: such a stream goes when nothing comes any more)."""
+
+    def __init__(self, line: Line, kind: str, name: str, deadlines: Deadlines, *, lifetime_ms: int = 0) -> None:
+        self._line = line
+        self._keys = [line.key(kind, name), line.key(f"{kind}-numbers", name)]
+        self._deadlines = deadlines
+        self._lifetime_ms = lifetime_ms
+        self._most_entries = 1_000_000 if lifetime_ms else MOST_ENTRIES
+        self._queue: deque[Frame | tuple[str, RemoteAsk]] = deque()
+        self._waiting: deque[_Sender] = deque()
+        self._number = 0
+        self._flushing: asyncio.Task[None] | None = None
+        self.is_closed = False
+
+    def put(self, item: Frame | tuple[str, RemoteAsk], *, needs_room: bool = True) -> bool:
+        """Take a tell's or an answer's frame, or an ask with its path, if there is room now."""
+        if self.is_closed or (needs_room and len(self._queue) >= CAPACITY):
+            return False
+        self._queue.append(item)
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="callboard-link-flush")
+        return True
+
+    async def room(self, item: Frame | tuple[str, RemoteAsk], path: str, deadline: float) -> None:
+        """Take it as soon as there is room, in the order of the senders. Raises `MailboxFull`, `ActorStopped`."""
+        if self.is_closed:
+            raise ActorStopped(path, "the link is closed")
+        sender = _Sender(item, path, asyncio.get_running_loop().create_future(), deadline)
+        self._waiting.append(sender)
+        self._deadlines.add(sender)
+        try:
+            refused = await sender.future
+        finally:
+            self._deadlines.waiting.pop(sender, None)
+        if refused is not None:
+            raise refused
+
+    async def close(self, within_s: float) -> None:
+        """Send what waits, for at most so long; then it is lost, and who waits is refused."""
+        self.is_closed = True
+        for sender in self._waiting:
+            sender.refuse(ActorStopped(sender.path, "the link is closed"))
+        if self._flushing is not None:
+            _, left = await asyncio.wait([self._flushing], timeout=within_s)
+            for task in left:
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue:
+                frames, asks = self._next_entry()
+                while self._waiting and len(self._queue) < CAPACITY:
+                    sender = self._waiting.popleft()
+                    if not sender.future.done():
+                        self._queue.append(sender.item)
+                        sender.future.set_result(None)
+                if frames:
+                    for ask in asks:
+                        ask.begun = True
+                    await self._append(frames)
+        finally:
+            self._flushing = None
+
+    def _next_entry(self) -> tuple[list[Frame], list[RemoteAsk]]:
+        queue = self._queue
+        frames: list[Frame] = []
+        asks: list[RemoteAsk] = []
+        size = 0
+        now = self._line.clock.monotonic()
+        while queue and len(frames) < MOST_FRAMES and size < MOST_BYTES:
+            item = queue.popleft()
+            ask = item[1]
+            if ask.__class__ is RemoteAsk:
+                if ask.future.done():
+                    continue  # nobody waits for it any more
+                left_ms = int(min(ask.deadline - now, 86_400.0) * 1000)
+                asks.append(ask)
+                item = (item[0], ask.body, ask.number, left_ms, ask.chain)
+            frames.append(item)
+            body: object = item[1]
+            size += len(body) if isinstance(body, bytes) else 64
+        return frames, asks
+
+    async def _append(self, frames: list[Frame]) -> None:
+        first, count, payload = self._number + 1, len(frames), pack_frames(frames)
+        self._number += count
+        line, node = self._line, self._line.node
+        failures, pause_s = 0, FIRST_PAUSE_S
+        while True:
+            try:
+                taken = await line.run(
+                    _APPEND, self._keys, node, first, count, payload, self._most_entries, self._lifetime_ms
+                )
+            except BROKEN:
+                await line.clock.sleep(line.pause_s(failures))
+                failures += 1
+                continue
+            if taken:
+                return
+            failures = 0
+            await line.clock.sleep(pause_s * line.rng.uniform(0.5, 1.0))
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+class _Sender:
+    """One who waits for room."""
+
+    __slots__ = ("deadline", "future", "item", "path")
+
+    def __init__(
+        self,
+        item: Frame | tuple[str, RemoteAsk],
+        path: str,
+        future: asyncio.Future[Exception | None],
+        deadline: float,
+    ) -> None:
+        self.item = item
+        self.path = path
+        self.future = future
+        self.deadline = deadline
+
+    def expire(self) -> None:
+        self.refuse(MailboxFull(self.path, CAPACITY))
+
+    def refuse(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_result(error)
