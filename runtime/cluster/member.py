@@ -73,6 +73,7 @@ class Member:
         self._log = log
         self._stuck_s = stuck_s
         self._process: Process | None = None
+        self._has_been_ready = False  # the process that is there
         self._wish = Wish.NOTHING
         self._asked_at: float | None = None  # since when the process that is there has known that it is to end
         self._crashes = 0  # in a row
@@ -80,8 +81,10 @@ class Member:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a node stands here that claims jobs, and is to go on with it."""
-        return self._wish is Wish.NOTHING and self._process is not None and self._process.is_ready
+        """Whether a node stands here that claims jobs, as was told, and is to go on with it."""
+        return (
+            self._wish is Wish.NOTHING and self._process is not None and self._has_been_ready and self._process.is_ready
+        )
 
     @property
     def is_running(self) -> bool:
@@ -123,7 +126,7 @@ class Member:
     async def keep(self) -> None:
         """Keep a node here until `end` is asked for; returns when no process is left."""
         while self._wish is not Wish.END:
-            self._wish, self._asked_at = Wish.NOTHING, None
+            self._wish, self._asked_at, self._has_been_ready = Wish.NOTHING, None, False
             try:
                 self._process = process = self._launch(self.name)
             except OSError as error:
@@ -146,6 +149,7 @@ class Member:
         ready_at = self._clock.monotonic() if process.is_ready else None
         if ready_at is not None:
             self._tell("node ready", pid=process.pid)
+            self._has_been_ready = True
             self._bell.ring()
             if not await self._bell.until(lambda: self._is_over(process), within_s=WELL_S):
                 self._is_well()

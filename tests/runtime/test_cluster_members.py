@@ -243,3 +243,14 @@ async def test_a_process_that_does_not_end_is_killed(is_claiming: bool) -> None:
 )
 def test_exit_codes_are_told_as_people_know_them(code: int, words: str) -> None:
     assert exit_words(code) == words
+
+
+async def test_a_node_counts_as_ready_once_it_was_told_to_be() -> None:
+    """Else a roll could take the next one before anybody who reads the lines knows of this one."""
+    async with kept() as stage:
+        stage.latest.is_claiming = True
+        before = stage.member.is_ready
+        await stage.pass_time(0.1)
+
+        assert (before, stage.member.is_ready) == (False, True)
+        assert "node ready" in stage.log.events()
