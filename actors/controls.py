@@ -16,6 +16,7 @@ from ..kernel.actor import Actor
 from ..kernel.codec import NotStorable, Undecodable, decode, encode
 from ..kernel.errors import CallboardError
 from ..storage.control import Control, ControlAnswer
+from ..storage.errors import StorageReset
 from ..storage.messages import AnswerControls
 from ..storage.ports.controls import ControlStore
 from ..storage.records import Wakeup
@@ -102,6 +103,9 @@ class Controls(Actor):
             if asked:
                 answers = [ControlAnswer(control.id, self._once(control)) for control in asked]
                 await self._storage.ask(AnswerControls(answers), timeout=self._node.lease_s / 3)
+        except StorageReset as error:
+            self._node.store_was_reset(str(error))
+            return
         except CallboardError as error:
             if not self._is_in_trouble:
                 self._node.log.warning("what is asked of this node could not be looked for", error=str(error))

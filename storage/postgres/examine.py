@@ -113,7 +113,7 @@ async def _hear(connection: Connection, server: Server, clock: Clock) -> float:
 def _connections(settings: Row) -> Finding:
     used, most = settings["used"], settings["most"]
     if used * 10 >= most * 9:
-        return Finding("warn", "connections", f"{used} of {most} in use: raise max_connections, a node needs about 7")
+        return Finding("warn", "connections", f"{used} of {most} in use: raise max_connections, a node would have 9")
     return Finding("ok", "connections", f"{used} of {most} in use")
 
 

@@ -11,14 +11,14 @@ class Lanes:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.work = Lane(server)  # inserts, operators' verbs, rescue, nodes
-        self.claims = Lane(server, halves=True)
-        self.ends = Lane(server)
-        self.reads = Lane(server)
-        self.hints = Lane(server)  # NOTIFY, which may wait for the commits of others
-        self.roles = Lane(server)  # leases on roles, which must not wait for work
+        self.claims = Lane(server, halves=True, spare=self.work)
+        self.ends = Lane(server, spare=self.work)
+        self.reads = Lane(server, spare=self.work)
+        self.hints = Lane(server, spare=self.work)  # NOTIFY, which may wait for the commits of others
+        self.roles = Lane(server, spare=self.work)  # leases on roles, which should not wait for work
         self.upkeep = Lane(server)  # VACUUM and looks along the line, under load
 
     async def close(self) -> None:
-        """Let what is under way end, then disconnect."""
-        for lane in (self.claims, self.ends, self.work, self.hints, self.upkeep, self.reads, self.roles):
+        """Let what is under way end, then disconnect; last the one that the others may go by."""
+        for lane in (self.claims, self.ends, self.hints, self.upkeep, self.reads, self.roles, self.work):
             await lane.close()
