@@ -96,6 +96,16 @@ class Mailbox(Inbox):
         """Take a message whose answer goes to a slot of the caller's own, if there is room now."""
         return self._take((message, self._now(), slot))
 
+    def hand_in_many(self, envelopes: list[Envelope]) -> int:
+        """Take as many as there is room for now, the first ones; how many."""
+        taken = min(self._limit - len(self.queue), len(envelopes))
+        if taken <= 0:
+            return 0
+        self.queue.extend(envelopes if taken == len(envelopes) else envelopes[:taken])
+        if self.waker is not None:
+            self.wake()
+        return taken
+
     async def hand_in(self, message: object, slot: Ask) -> None:
         """The same as soon as there is room. Raises `ActorStopped`."""
         envelope = (message, self._now(), slot)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..clock import Clock
+from ..envelope import Envelope
 from ..errors import ActorStopped, AskCycle
 from ..mailbox import Mailbox
 from .link_delivery import Delivery
@@ -52,6 +53,22 @@ class Lane:
                 return
             self._start()
         self._queue.append(slot)
+
+    def push_many(self, envelopes: list[Envelope]) -> None:
+        """Hand in tells, after those before them."""
+        taken = 0
+        if self._task is None:
+            mailbox = self._mailbox
+            if mailbox is None or mailbox.closed:
+                mailbox = self._open()
+            if mailbox is not None:
+                taken = mailbox.hand_in_many(envelopes)
+            if taken == len(envelopes):
+                return
+            self._start()
+        for _, _, slot in envelopes[taken:]:
+            assert isinstance(slot, Delivery)
+            self._queue.append(slot)
 
     def returned(self, slot: Delivery) -> None:
         """It was handed in, and its actor was stopped before it began with it."""

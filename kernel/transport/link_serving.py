@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis import exceptions as e
 
@@ -79,7 +79,9 @@ class Serving(Receiver):
         self._room: asyncio.Event = asyncio.Event()
         self._is_over = False  # it ended, or a later incarnation serves
         self._removable: list[bytes] = []
-        self._progress: dict[bytes, int] = {}
+        self._active: dict[bytes, Sender] = {}  # senders that may have progress to tell
+        self._is_full = False  # the reader waits for room
+        self._now = line.clock.monotonic_reader()
         self._telling: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -113,8 +115,8 @@ class Serving(Receiver):
             raise
         await self._line.look_at_time(connection)
         for name, value in zip(flat[::2], flat[1::2], strict=True):
-            sender = self._senders.setdefault(name, Sender())
-            sender.seen = max(sender.seen, int(value.partition(b":")[0]))
+            if name not in self._senders:
+                self._senders[name] = Sender(int(value.partition(b":")[0]))
 
     async def _read(self, connection: RedisConnection) -> None:
         failures = 0
@@ -169,7 +171,9 @@ class Serving(Receiver):
         most = self._capacity or DEFAULT_ROOM
         if self._in_hand >= most:
             self._room.clear()
+            self._is_full = True
             await self._room.wait()
+            self._is_full = False
         return min(max(int((most - self._in_hand) / self._per_entry), 1), MOST_ENTRIES)
 
     def _lane(self, path: str) -> Lane:
@@ -189,58 +193,65 @@ class Serving(Receiver):
             is_ours = isinstance(error, Undecodable) and payload is not None
             why = str(error) if is_ours else "its fields are not those of a link's entry"
             self._set_aside(self.endpoint, payload if is_ours and payload else repr(fields).encode(), why)
-            self._entries[entry_id] = Entry(entry_id, b"", Sender())
+            self._entries[entry_id] = Entry(entry_id, b"", 0)
             self._remove(entry_id)
             return
         sender = self._senders.get(sender_name)
         if sender is None:
             sender = self._senders[sender_name] = Sender()
-        entry = self._entries[entry_id] = Entry(entry_id, sender_name, sender)
+        entry = self._entries[entry_id] = Entry(entry_id, sender_name, first + len(frames) - 1)
+        sender.entries.append(entry)
+        self._active[sender_name] = sender
         self._per_entry += (len(frames) - self._per_entry) / 8
         entry.left = len(frames) + 1  # the one is taken off when all were taken in
-        for number, frame in enumerate(frames, first):
-            if number > sender.seen:
-                sender.seen = number
-                self._take(entry, number, frame)
-            else:
-                self.duplicates += 1
-                entry.left -= 1
+        self._take_in(entry, sender.seen, first, frames)
+        sender.seen = max(sender.seen, entry.last)
         entry.left -= 1
         if entry.left == 0:
             self._remove(entry_id)
 
-    def _take(self, entry: Entry, number: int, frame: list[object]) -> None:
-        self._in_hand += 1
-        if not is_message(frame):
-            slot = Delivery(self, entry, number, "", b"")
-            entry.sender.in_hand.append(slot)
-            self._set_aside(self.endpoint, repr(frame).encode(), "it is no message of a link")
-            slot.refuse(Undecodable("it is no message of a link"))
-            return
-        path, body = frame[0], frame[1]
-        assert isinstance(path, str)
-        assert isinstance(body, bytes)
-        slot = Delivery(self, entry, number, path, body)
-        entry.sender.in_hand.append(slot)
-        if len(frame) == 5 and not self._is_awaited(slot, frame):
-            slot.expire()
-            return
-        try:
-            slot.message = unpack_message(body)
-        except Undecodable as error:
-            self._set_aside(self._address(slot), body, str(error))
-            slot.refuse(error)
-            return
-        lane = self._lanes.get(path)
-        (self._lane(path) if lane is None else lane).push(slot)
+    def _take_in(self, entry: Entry, seen: int, first: int, frames: list[list[Any]]) -> None:
+        now = self._now()
+        slots = entry.slots
+        way, run = "", []  # tells that go the same way are handed in at once
+        for number, frame in enumerate(frames, first):
+            if number <= seen:
+                self.duplicates += 1
+                entry.left -= 1
+                continue
+            self._in_hand += 1
+            if not is_message(frame):
+                slots.append(slot := Delivery(self, entry, number, "", b"", None))
+                self._set_aside(self.endpoint, repr(frame).encode(), "it is no message of a link")
+                slot.refuse(Undecodable("it is no message of a link"))
+                continue
+            path, body = frame[0], frame[1]
+            slots.append(slot := Delivery(self, entry, number, path, body, None))
+            is_ask = len(frame) == 5
+            if is_ask and not self._is_awaited(slot, frame, now):
+                slot.expire()
+                continue
+            try:
+                message = slot.message = unpack_message(body)
+            except Undecodable as error:
+                self._set_aside(self._address(slot), body, str(error))
+                slot.refuse(error)
+                continue
+            if run and (is_ask or path != way):
+                self._lane(way).push_many(run)
+                run = []
+            if is_ask:
+                self._lane(path).push(slot)
+            else:
+                way = path
+                run.append((message, now, slot))
+        if run:
+            self._lane(way).push_many(run)
 
-    def _is_awaited(self, slot: Delivery, frame: list[object]) -> bool:
+    def _is_awaited(self, slot: Delivery, frame: list[Any], now: float) -> bool:
         _, _, asked, left_ms, chain = frame
-        assert isinstance(asked, int)
-        assert isinstance(left_ms, int)
-        assert isinstance(chain, list)
         left_s = (left_ms - max(self._line.age_ms(slot.entry.id), 0.0)) / 1000
-        slot.asked, slot.deadline = asked, self._line.clock.monotonic() + left_s
+        slot.asked, slot.deadline = asked, now + left_s
         if chain:
             slot.chain = here_and_elsewhere(chain, self._line.node)
         return left_s > 0
@@ -267,20 +278,14 @@ class Serving(Receiver):
     def handled(self, slot: Delivery) -> None:
         """A message is done with."""
         self._in_hand -= 1
-        if self._in_hand <= self._capacity // 2:
-            self._room.set()
         entry = slot.entry
-        in_hand = entry.sender.in_hand
-        if in_hand[0] is slot:
-            number = 0
-            while in_hand and in_hand[0].is_done:
-                number = in_hand.popleft().number
-            self._progress[entry.sender_name] = number
         entry.left -= 1
-        if entry.left == 0:
-            self._remove(entry.id)
-        elif self._telling is None:
+        if not entry.left:
+            self._removable.append(entry.id)
+        if self._telling is None:
             self._tell_soon()
+        if self._is_full and self._in_hand <= self._capacity // 2:
+            self._room.set()
 
     # What the server is told.
 
@@ -297,31 +302,40 @@ class Serving(Receiver):
         failures = 0
         keys = [self._stream, self._holder, self._handled]
         try:
-            while self._removable or self._progress:
+            while True:
                 if not self._is_over:
                     await self._line.clock.sleep(TELL_AFTER_S)
-                ids, progress = self._removable, self._progress
-                self._removable, self._progress = [], {}
-                numbers = [word for pair in progress.items() for word in pair]
+                ids, self._removable = self._removable, []
+                progress = self._progress()
+                if not ids and not progress:
+                    return
+                numbers = [word for name, number in progress.items() for word in (name, number)]
                 try:
                     await self._line.run(_HANDLED, keys, self.incarnation, len(progress), *numbers, *ids)
-                except e.ResponseError as error:
+                except BROKEN as error:
                     if "FENCED" in str(error):
                         return  # the later incarnation has all that was not told
-                    failures = await self._failed(ids, progress, failures)
-                except BROKEN:
-                    failures = await self._failed(ids, progress, failures)
+                    self._removable = ids + self._removable
+                    if self._is_over:
+                        return  # likewise, when there is one
+                    await self._line.clock.sleep(self._line.pause_s(failures))
+                    failures += 1
                 else:
                     failures = 0
+                    for name, number in progress.items():
+                        self._senders[name].told = number
                     for entry_id in ids:
                         del self._entries[entry_id]
-                if failures and self._is_over:
-                    return  # what was not told comes again to the next one
         finally:
             self._telling = None
 
-    async def _failed(self, ids: list[bytes], progress: dict[bytes, int], failures: int) -> int:
-        self._removable = ids + self._removable
-        self._progress = progress | self._progress
-        await self._line.clock.sleep(self._line.pause_s(failures))
-        return failures + 1
+    def _progress(self) -> dict[bytes, int]:
+        """Up to which number all of a sender's were handled, where that was not told yet."""
+        found = {}
+        for name, sender in list(self._active.items()):
+            number = sender.progress()
+            if number > sender.told:
+                found[name] = number
+            elif not sender.entries:
+                del self._active[name]
+        return found
