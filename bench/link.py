@@ -142,12 +142,13 @@ async def measure(url: str, namespace: str, asks: int, tells: int, pids: dict[st
     return found
 
 
-def ours(url: str, server: int, asks: int, tells: int) -> dict[str, Any]:
+def ours(url: str, server: int | None, asks: int, tells: int) -> dict[str, Any]:
     namespace = f"bench{uuid.uuid4().hex}"
     other = subprocess.Popen([sys.executable, __file__, "--serve", url, namespace], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout is not None
         other.stdout.readline()
+        assert server is not None
         return uvloop.run(measure(url, namespace, asks, tells, {"answering": other.pid, "server": server}))
     finally:
         other.kill()

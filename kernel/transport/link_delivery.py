@@ -59,7 +59,7 @@ class Delivery(Ask):
         self.body = body
         self.message = message
         self.asked: int | None = None  # the asker's own number; None for a tell
-        self.chain = ()
+        self.chain: tuple[str, ...] = ()
         self.deadline = inf
         self.begun = False
         self.is_done = False
@@ -73,7 +73,7 @@ class Delivery(Ask):
         """The handler has returned, or its actor crashed; or it refuses, being stopped: then another has it."""
         if self.is_done:
             return
-        if answer.__class__ is Failure and not self.begun and isinstance(answer.error, ActorStopped):
+        if not self.begun and isinstance(answer, Failure) and isinstance(answer.error, ActorStopped):
             self.receiver.returned(self)
             return
         if self.asked is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..envelope import Ask
 from ..errors import ActorStopped, MailboxFull
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .link_line import Line
 
 CAPACITY = 1024  # messages that may wait here
+MOST_WAITING_BYTES = 8 * 1024 * 1024  # that may wait here, but for one message that is larger
 MOST_FRAMES = 256  # of one entry
 MOST_BYTES = 512 * 1024  # of one entry, but for one message that is larger
 MOST_ENTRIES = 64  # that may wait in the stream of an endpoint
@@ -53,15 +54,21 @@ class Outbox:
         self._most_entries = 1_000_000 if lifetime_ms else MOST_ENTRIES
         self._queue: deque[Item] = deque()
         self._waiting: deque[_Sender] = deque()
+        self._bytes = 0
         self._number = 0
         self._flushing: asyncio.Task[None] | None = None
         self.is_closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._queue)
+
     def put(self, item: Item, *, needs_room: bool = True) -> bool:
         """Take a tell's or an answer's frame, or an ask with its path, if there is room now."""
-        if self.is_closed or (needs_room and len(self._queue) >= CAPACITY):
+        if self.is_closed or (needs_room and (self._waiting or not self._has_room())):
             return False
-        self._queue.append(item)
+        self._add(item)
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="callboard-link-flush")
         return True
@@ -101,11 +108,18 @@ class Outbox:
         finally:
             self._flushing = None
 
+    def _has_room(self) -> bool:
+        return len(self._queue) < CAPACITY and self._bytes < MOST_WAITING_BYTES
+
+    def _add(self, item: Item) -> None:
+        self._queue.append(item)
+        self._bytes += _size(item)
+
     def _admit(self) -> None:
-        while self._waiting and len(self._queue) < CAPACITY:
+        while self._waiting and self._has_room():
             sender = self._waiting.popleft()
             if not sender.future.done():
-                self._queue.append(sender.item)
+                self._add(sender.item)
                 sender.future.set_result(None)
 
     def _next_entry(self) -> tuple[list[Item], list[RemoteAsk]]:
@@ -115,14 +129,14 @@ class Outbox:
         size = 0
         while queue and len(items) < MOST_FRAMES and size < MOST_BYTES:
             item = queue.popleft()
-            body = item[1]
-            if body.__class__ is RemoteAsk:
-                if body.future.done():
+            self._bytes -= (bytes_of_it := _size(item))
+            ask = item[1]
+            if ask.__class__ is RemoteAsk:
+                if ask.future.done():
                     continue  # nobody waits for it any more
-                asks.append(body)
-                body = body.body
+                asks.append(ask)
             items.append(item)
-            size += len(body) if body.__class__ is bytes else 64
+            size += bytes_of_it
         return items, asks
 
     def _frames(self, items: list[Item]) -> list[Frame]:
@@ -166,6 +180,13 @@ class Outbox:
                     ask.begun = False  # the server has said so
             await line.clock.sleep(pause_s * line.rng.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _size(item: Item) -> int:
+    body: Any = item[1]
+    if body.__class__ is RemoteAsk:
+        body = body.body
+    return len(body) if body.__class__ is bytes else 64
 
 
 class _Sender:

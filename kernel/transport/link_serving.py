@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from redis import exceptions as e
 
 from ..codec import Undecodable
+from ..envelope import Envelope
 from ..errors import ActorStopped, IncarnationOver
 from .link_delivery import Delivery, Entry, Receiver, Sender
 from .link_frames import here_and_elsewhere, is_message, unpack_frames
@@ -213,7 +214,7 @@ class Serving(Receiver):
     def _take_in(self, entry: Entry, seen: int, first: int, frames: list[list[Any]]) -> None:
         now = self._now()
         slots = entry.slots
-        way, run = "", []  # tells that go the same way are handed in at once
+        way, run = "", list[Envelope]()  # tells that go the same way are handed in at once
         for number, frame in enumerate(frames, first):
             if number <= seen:
                 self.duplicates += 1
@@ -254,7 +255,7 @@ class Serving(Receiver):
         slot.asked, slot.deadline = asked, now + left_s
         if chain:
             slot.chain = here_and_elsewhere(chain, self._line.node)
-        return left_s > 0
+        return bool(left_s > 0)
 
     def _address(self, slot: Delivery) -> str:
         return f"{self.endpoint}/{slot.way}" if slot.way else self.endpoint

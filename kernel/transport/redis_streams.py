@@ -79,6 +79,7 @@ class RedisLink(Link):
         self._listening: asyncio.Task[None] | None = None
         self._side: set[asyncio.Task[None]] = set()
         self._is_open = False
+        self._duplicates = self._late = 0  # of what is served no more
         self.dead_letters = 0  # set aside by this node
 
     async def open(self) -> None:
@@ -120,6 +121,8 @@ class RedisLink(Link):
     async def leave(self, endpoint: str) -> None:
         serving = self._serving.pop(endpoint, None)
         if serving is not None:
+            self._duplicates += serving.duplicates
+            self._late += serving.late
             await serving.end()
 
     @property
@@ -127,8 +130,8 @@ class RedisLink(Link):
         """What was set aside, came twice, or came too late, since it was opened."""
         return {
             "dead_letters": self.dead_letters,
-            "duplicates": sum(serving.duplicates for serving in self._serving.values()),
-            "late": sum(serving.late for serving in self._serving.values()),
+            "duplicates": self._duplicates + sum(serving.duplicates for serving in self._serving.values()),
+            "late": self._late + sum(serving.late for serving in self._serving.values()),
         }
 
     # For its inboxes.

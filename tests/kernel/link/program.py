@@ -12,7 +12,6 @@ import json
 import os
 import random
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from callboard.kernel.clock import SystemClock
 from callboard.kernel.errors import MailboxFull
 from callboard.kernel.supervisor import Supervisor
 from callboard.kernel.transport.redis_streams import RedisLink
+from tests.support.eventually import eventually
 
 READY_FILE = "NODE_READY_FILE"
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -70,7 +70,7 @@ async def send(url: str, namespace: str, count: str, parts: str, folder: str) ->
     inbox = link.inbox("writer")
     size = int(count) // int(parts)
     for part in range(int(parts)):
-        await asyncio.to_thread(wait_for, Path(folder) / f"part-{part}")
+        await eventually((Path(folder) / f"part-{part}").exists, within_s=60.0)
         for number in range(part * size, (part + 1) * size):
             if not inbox.offer(number):
                 await inbox.tell(number, None)
@@ -99,11 +99,6 @@ async def flood(url: str, namespace: str, most: str) -> None:
 def resident() -> int:
     """Bytes of this process that are in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-
-
-def wait_for(path: Path) -> None:
-    while not path.exists():
-        time.sleep(0.005)
 
 
 def ready() -> None:

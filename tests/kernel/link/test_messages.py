@@ -235,6 +235,15 @@ def two_letters(nodes: Nodes, client: Any) -> list[bytes]:
     return contents
 
 
+@pytest.mark.parametrize("path", ["..", "/", "a//b", " ", "ünï", "\x00", "book/", "x" * 5000])
+async def test_a_path_that_leads_nowhere_is_told_and_the_reader_lives(nodes: Nodes, path: str) -> None:
+    _, sender = await pair(nodes)
+
+    with pytest.raises(ActorStopped):
+        await sender.ref("book", path).ask("hello", timeout=20.0)
+    assert await sender.ref("book").ask("next") == "next"
+
+
 async def test_an_actor_that_ends_for_good_refuses_what_waits_for_it(nodes: Nodes) -> None:
     GATES["slow"] = asyncio.Event()
     receiver = await nodes.start([book()])
@@ -398,3 +407,15 @@ async def test_a_full_mailbox_does_not_hold_up_answers(nodes: Nodes) -> None:
     await eventually(lambda: reached(receiver, 1))
 
     assert await receiver.ref("echo").ask("through", timeout=20.0) == "through"
+
+
+async def test_large_messages_wait_by_their_bytes(nodes: Nodes) -> None:
+    sender = await nodes.start()
+    with nodes.at.client() as client:
+        ref, sent = sender.ref("book"), 0
+        while ref.try_tell(BIG):
+            sent += 1
+            if sent % 5 == 0:
+                await eventually(lambda: sender.link.outbox("book").waiting == 0 or nodes.waiting(client) >= 64)
+        assert nodes.waiting(client) >= 64
+        assert sender.link.outbox("book").waiting <= 12

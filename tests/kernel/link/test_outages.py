@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -71,7 +72,7 @@ async def test_a_message_whose_acknowledgement_was_lost_comes_once(nodes: Nodes,
     for number in range(5):
         proxy.drop_reply()
         await sender.ref("book").tell(number)
-        await eventually(lambda number=number: proxy.dropped == number + 1)
+        await eventually(partial(has_dropped, proxy, number + 1))
     await eventually(lambda: len(entries) == 5)
     assert await sender.ref("book").ask("last", timeout=30.0) == "last"
 
@@ -154,6 +155,10 @@ async def test_a_server_that_forgot_everything_is_served_again(nodes: Nodes) -> 
     assert await sender.ref("book").ask("after", timeout=20.0) == "after"
 
 
+def has_dropped(proxy: FaultProxy, count: int) -> bool:
+    return proxy.dropped == count
+
+
 # Bytes of somebody else.
 
 
@@ -163,7 +168,7 @@ def packed(*frames: object, version: int = 1) -> bytes:
 
 
 GOOD = packed(("", pack_message("good")))
-FOREIGN: dict[str, dict[str, Any]] = {
+FOREIGN: dict[str, dict[Any, Any]] = {
     "other fields": {"a": "b"},
     "no number": {"s": "x", "n": "one", "m": GOOD},
     "no payload": {"s": "x", "n": "1"},
@@ -192,7 +197,7 @@ async def test_bytes_of_somebody_else_are_set_aside_and_the_reader_lives(nodes: 
         assert await sender.ref("book").ask("after", timeout=20.0) == "after"
 
         assert receiver.link.counters["dead_letters"] == 1
-        letters = await eventually(lambda: [client.xrange(key) for key in nodes.keys(client) if b"dead" in key])
+        letters: Any = await eventually(lambda: [client.xrange(key) for key in nodes.keys(client) if b"dead" in key])
         ((_, letter),) = letters[0]
         content = FOREIGN[name].get("m")
         assert letter[b"content"]

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,12 @@ class Stage:
 
     def start(self, *arguments: object) -> Proc:
         command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-        process = Proc(command, os.environ, self.scratch, f"{arguments[0]}-{len(self.processes)}")
+        process = Proc(
+            command,
+            os.environ | {"PYTHONPATH": str(PROGRAM.parents[3])},
+            self.scratch,
+            f"{arguments[0]}-{len(self.processes)}",
+        )
         self.processes.append(process)
         return process
 
@@ -73,15 +79,15 @@ def test_each_message_is_handled_once_and_in_order_while_server_and_receiver_go_
     def receiver(incarnation: int) -> Proc:
         return stage.start("receive", server.at.url, namespace, incarnation, effects).wait_ready()
 
-    def arrived() -> int:
-        return effects.read_bytes().count(b"\n")
+    def has_arrived(count: int) -> bool:
+        return effects.read_bytes().count(b"\n") > count
 
     receiving = receiver(1)
     sending = stage.start("send", server.at.url, namespace, MESSAGES, PARTS, tmp_path).wait_ready()
     restarts = kills = 0
     for part in range(PARTS):
         (tmp_path / f"part-{part}").touch()
-        eventually_sync(lambda part=part: arrived() > part * size + size // 3, within_s=30.0)
+        eventually_sync(partial(has_arrived, part * size + size // 3), within_s=30.0)
         if part % 2 == 0:
             server.stop()
             server.start()
