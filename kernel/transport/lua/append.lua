@@ -7,7 +7,10 @@ if ends <= last then return 1 end
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[5]) then return 0 end
 redis.call('XADD', KEYS[1], '*', 's', ARGV[1], 'n', ARGV[2], 'm', ARGV[4])
 redis.call('HSET', KEYS[2], ARGV[1], string.format('%d:%d', ends, redis.call('TIME')[1]))
-if ARGV[6] ~= '0' then
+if ARGV[6] == '0' then
+    redis.call('PERSIST', KEYS[1]) -- see handled.lua
+    redis.call('EXPIRE', KEYS[2], 604800)
+else
     redis.call('PEXPIRE', KEYS[1], ARGV[6])
     redis.call('PEXPIRE', KEYS[2], ARGV[6])
 end

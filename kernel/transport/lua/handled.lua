@@ -10,4 +10,8 @@ end
 for from = at, #ARGV, 1000 do
     redis.call('XDEL', KEYS[1], unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
+-- What stands for no message goes when it was not needed for a week: names of nodes are never used again.
+redis.call('EXPIRE', KEYS[2], 604800)
+redis.call('EXPIRE', KEYS[3], 604800)
+if redis.call('XLEN', KEYS[1]) == 0 then redis.call('EXPIRE', KEYS[1], 604800) end
 return 1

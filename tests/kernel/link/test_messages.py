@@ -369,6 +369,21 @@ async def test_what_was_handled_is_gone_from_the_server(nodes: Nodes) -> None:
         await eventually(lambda: nodes.waiting(client) == 0)
 
 
+async def test_what_stands_for_no_message_goes_by_itself(nodes: Nodes) -> None:
+    receiver, sender = await pair(nodes)
+    await asyncio.gather(*(sender.ref("book").ask(number, timeout=20.0) for number in range(300)))
+    await nodes.stop(sender)
+    await nodes.stop(receiver)
+    waits = await nodes.start()
+    await waits.ref("nobody").tell("it stays")
+
+    with nodes.at.client() as client:
+        await eventually(lambda: nodes.waiting(client) == 1)
+        lasting = [key for key in nodes.keys(client) if client.ttl(key) < 0]
+    assert len(lasting) == 1
+    assert lasting[0].endswith(b":in:nobody")
+
+
 # Room.
 
 
