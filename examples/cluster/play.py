@@ -98,6 +98,10 @@ async def main() -> None:
         print("killed the node on which the clerk lives")
         moved = await until("a new clerk", lambda: clerk_after(clerk["term"]))
         print(f"the clerk lives on another node, in term {moved['term']}")
+        if theatre.runtime.store_url.startswith("redis"):  # a store in Redis is a link between nodes by itself
+            async with theatre.runtime:
+                ordered = await theatre.runtime.ref("clerk").ask(theatre.Counts(), timeout=PATIENCE_S)
+            print(f"asked by a ref from outside, it says that it has ordered {ordered} counts there")
         await until("its counts", lambda: [term for term, _ in notes("count") if term >= moved["term"]])
 
         await until("four nodes again", lambda: ready_nodes(4))
