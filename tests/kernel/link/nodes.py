@@ -104,6 +104,10 @@ class Nodes:
             url or self.at.url, namespace=self.namespace, node=node or uuid.uuid4().hex, clock=SystemClock(), rng=rng
         )
 
+    def duplicates(self) -> int:
+        """Messages that came to nodes a second time and were passed over."""
+        return sum(node.link.counters["duplicates"] for node in self._open)
+
     async def stop(self, node: Node) -> None:
         """End a node in order: first its link, then its actors."""
         self._open.remove(node)

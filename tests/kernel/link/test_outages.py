@@ -77,6 +77,7 @@ async def test_a_message_whose_acknowledgement_was_lost_comes_once(nodes: Nodes,
     assert await sender.ref("book").ask("last", timeout=30.0) == "last"
 
     assert [message for message, _ in entries] == [*range(5), "last"]
+    assert nodes.duplicates() == 0  # the server took each once
 
 
 async def test_what_a_receiver_reads_over_a_line_that_is_cut_comes_once_and_in_order(
