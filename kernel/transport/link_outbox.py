@@ -64,6 +64,11 @@ class Outbox:
         """How many messages wait to be sent."""
         return len(self._queue)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits, or is under way to the server."""
+        return self._flushing is not None
+
     def put(self, item: Item, *, needs_room: bool = True) -> bool:
         """Take a tell's or an answer's frame, or an ask with its path, if there is room now."""
         if self.is_closed or (needs_room and (self._waiting or not self._has_room())):

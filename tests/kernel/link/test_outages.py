@@ -69,14 +69,16 @@ async def test_a_message_whose_acknowledgement_was_lost_comes_once(nodes: Nodes,
     entries: Entries = []
     sender = await pair(nodes, entries, sends=through(proxy))
 
-    for number in range(5):
+    await sender.ref("book").tell(0)  # the server knows the script
+    for number in range(1, 6):
+        await eventually(partial(has_come, entries, number))
+        await eventually(partial(is_sent, sender))
         proxy.drop_reply()
         await sender.ref("book").tell(number)
-        await eventually(partial(has_dropped, proxy, number + 1))
-    await eventually(lambda: len(entries) == 5)
+        await eventually(partial(has_dropped, proxy, number))
     assert await sender.ref("book").ask("last", timeout=30.0) == "last"
 
-    assert [message for message, _ in entries] == [*range(5), "last"]
+    assert [message for message, _ in entries] == [*range(6), "last"]
     assert nodes.duplicates() == 0  # the server took each once
 
 
@@ -154,6 +156,15 @@ async def test_a_server_that_forgot_everything_is_served_again(nodes: Nodes) -> 
         client.delete(*nodes.keys(client))
 
     assert await sender.ref("book").ask("after", timeout=20.0) == "after"
+
+
+def has_come(entries: Entries, count: int) -> bool:
+    return len(entries) == count
+
+
+def is_sent(sender: Node) -> bool:
+    """Whether the server has said so: nothing is under way."""
+    return not sender.link.outbox("book").is_busy
 
 
 def has_dropped(proxy: FaultProxy, count: int) -> bool:
