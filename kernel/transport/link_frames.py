@@ -110,7 +110,7 @@ def unpack_answer(frame: list[Any], path: str, timeout_s: float) -> object:
         if kind == ANSWER:
             return unpack_message(content)
         return Failure(_error(kind, content, path, timeout_s))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise Undecodable(f"an answer that cannot be read: {error}") from None
 
 

@@ -156,7 +156,10 @@ def _looked_up(name: str) -> _Shape | None:
         found = vars(found).get(step) if isinstance(found, type) or type(found) is type(sys) else None
     if not isinstance(found, type):
         return None
-    shape = _shape_of(found)
+    try:
+        shape = _shape_of(found)
+    except NotStorable:
+        return None  # it is there by this name, but its instances travel by none
     return shape if shape is not None and shape.name == name else None
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,9 @@ import msgpack
 import pytest
 
 from callboard.kernel.child import ChildSpec
+from callboard.kernel.codec import Undecodable
 from callboard.kernel.errors import AskTimeout, LinkRefused, LinkUnavailable
+from callboard.kernel.transport.link_frames import FULL, unpack_answer
 from callboard.kernel.transport.message_codec import pack_message
 from callboard.kernel.transport.redis_streams import RedisLink
 from tests.kernel.link.nodes import GATES, Book, Node, Nodes
@@ -179,6 +182,16 @@ def packed(*frames: object, version: int = 1) -> bytes:
     return content
 
 
+def _made_within() -> type:
+    @dataclass
+    class Within:
+        number: int
+
+    return Within
+
+
+Hidden = _made_within()  # found here by a name, but its instances travel by none
+
 GOOD = packed(("", pack_message("good")))
 FOREIGN: dict[str, dict[Any, Any]] = {
     "other fields": {"a": "b"},
@@ -191,6 +204,11 @@ FOREIGN: dict[str, dict[Any, Any]] = {
     "a frame that is none": {"s": "x", "n": "1", "m": packed((1, 2, 3))},
     "an ask that is none": {"s": "x", "n": "1", "m": packed(("", b"", "x", 1, []))},
     "an unknown class": {"s": "x", "n": "1", "m": packed(("", b"\x01" + msgpack.packb(["nowhere:Nothing", 1])))},
+    "a class that does not travel": {
+        "s": "x",
+        "n": "1",
+        "m": packed(("", b"\x01" + msgpack.packb([f"{__name__}:Hidden", 1]))),
+    },
     "a sender of bytes": {"s": b"\xff\xfe", "n": "1", "m": packed(("", b"\xff"))},
 }
 
@@ -231,6 +249,12 @@ async def test_answers_of_somebody_else_are_set_aside_and_the_asker_lives(nodes:
 
     assert await sender.ref("book").ask("after", timeout=20.0) == "after"
     assert sender.link.counters["dead_letters"] > 0
+
+
+@pytest.mark.parametrize("capacity", [float("inf"), float("nan"), None, "many"], ids=str)
+def test_an_answer_whose_content_is_none_is_undecodable(capacity: object) -> None:
+    with pytest.raises(Undecodable):
+        unpack_answer([1, FULL, capacity], "book", 1.0)
 
 
 async def test_dead_letters_are_bounded(nodes: Nodes) -> None:
