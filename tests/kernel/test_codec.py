@@ -30,6 +30,12 @@ from callboard.kernel.codec import (
 )
 from callboard.kernel.errors import CallboardError
 
+
+def occurs_once(moment: datetime) -> bool:
+    """Not twice and not never, as when clocks are changed: such a time equals none in another zone (PEP 495)."""
+    return moment.utcoffset() == moment.replace(fold=1 - moment.fold).utcoffset()
+
+
 scalars = (
     st.none()
     | st.booleans()
@@ -38,7 +44,7 @@ scalars = (
     | st.floats(allow_nan=False)
     | st.text()
     | st.binary()
-    | st.datetimes(timezones=st.timezones() | st.just(UTC))
+    | st.datetimes(timezones=st.timezones() | st.just(UTC)).filter(lambda moment: occurs_once(moment))
     | st.dates()
     | st.times()
     | st.timedeltas()
@@ -71,6 +77,17 @@ def same(left: object, right: object) -> bool:
     if isinstance(left, (set, frozenset)) and isinstance(right, (set, frozenset)):
         return sorted(map(repr, map(type, left))) == sorted(map(repr, map(type, right)))
     return True
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("moment", [datetime(2000, 3, 26, 2), datetime(2000, 10, 29, 2)])
+def test_a_time_that_clocks_skip_or_repeat_keeps_its_offset(moment: datetime, fold: int) -> None:
+    there = moment.replace(tzinfo=ZoneInfo("Asia/Novokuznetsk"), fold=fold)
+
+    back = decode(encode(there))
+
+    assert isinstance(back, datetime)
+    assert (back.isoformat(), back.utcoffset()) == (there.isoformat(), there.utcoffset())
 
 
 @settings(max_examples=500)
