@@ -7,19 +7,9 @@ that hears of it twice does it once.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from typing import Any
-
-from ..kernel.actor import Actor
-from ..kernel.errors import CallboardError
 from ..kernel.transport.port import Inbox, Link
+from .door import Door
 from .node import NodeParts
-from .side_tasks import Broken, SideTasks
-
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
-LEAVE_S = 0.5  # that a link may take to be told that the door closes
 
 
 def endpoint_of(boot_id: bytes) -> str:
@@ -27,36 +17,15 @@ def endpoint_of(boot_id: bytes) -> str:
     return f"node:{boot_id.hex()}"
 
 
-class NodeDoor(Actor):
+class NodeDoor(Door):
     """Serves this node's endpoint as long as the node works. A link that does not answer is tried again, in silence."""
 
     def __init__(self, link: Link, *, node: NodeParts) -> None:
-        self._link = link
-        self._node = node
+        super().__init__(endpoint_of(node.boot_id), link=link, incarnation=1)
 
-    async def started(self) -> None:
-        self._tasks = SideTasks(self.context.ref())
-        self._opening = self._tasks.spawn(self._open())
-
-    async def stopping(self, exit: object) -> None:
-        self._opening.cancel()
-        await asyncio.wait([self._opening])
-        with suppress(CallboardError, OSError, TimeoutError):
-            await self.context.clock.limit(self._link.leave(endpoint_of(self._node.boot_id)), LEAVE_S)
-
-    async def receive(self, message: Any) -> None:
-        if isinstance(message, Broken):
-            raise message.error
-
-    async def _open(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while True:
-            with suppress(CallboardError, OSError, TimeoutError):
-                await self._link.serve(endpoint_of(self._node.boot_id), self._inbox, incarnation=1)
-                return
-            await self.context.clock.sleep(pause_s * self._node.rng.uniform(0.5, 1.0))
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-
-    def _inbox(self, path: str) -> Inbox:
+    def inbox(self, path: str) -> Inbox:
         """The controls' alone: nothing else of a node is reached from outside."""
         return self.context.ref("(nothing below a node)" if path else "controls").inbox
+
+    def refused(self, error: Exception) -> None:
+        """The store leads here too."""

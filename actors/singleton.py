@@ -11,23 +11,16 @@ serves its own node. The store does not answer: the term ends, and with it the d
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
 
-from ..kernel.actor import Actor
 from ..kernel.child import ChildSpec
-from ..kernel.errors import CallboardError, IncarnationOver
+from ..kernel.errors import IncarnationOver
 from ..kernel.transport.port import Inbox, Link
+from .door import Door
 from .node import NodeParts
-from .side_tasks import Broken, SideTasks
 from .tenure import Tenure
 
 PREFIX = "singleton:"
-FIRST_PAUSE_S = 0.1  # before the door tries again
-LONGEST_PAUSE_S = 2.0
-LEAVE_S = 0.5  # that a link may take to be told that the door closes
 
 
 def role_of(name: str) -> str:
@@ -45,52 +38,32 @@ def singleton_duty(spec: ChildSpec, tenure: Tenure, node: NodeParts, link: Link 
     if link is None:
         return [spec]
     door = {"link": link, "tenure": tenure, "node": node}
-    return [spec, ChildSpec(Door, id="(door)", args=(spec.id,), kwargs=door)]
+    return [spec, ChildSpec(SingletonDoor, id="(door)", args=(spec.id,), kwargs=door)]
 
 
-class Door(Actor):
-    """Lets messages from other nodes in to the singleton `name`."""
+class SingletonDoor(Door):
+    """Lets messages from other nodes in to the singleton `name`, for one term."""
 
     def __init__(self, name: str, *, link: Link, tenure: Tenure, node: NodeParts) -> None:
+        super().__init__(name, link=link, incarnation=tenure.term.number)
         self._name = name
-        self._link = link
         self._tenure = tenure
         self._node = node
+        self._has_said = False
 
-    async def started(self) -> None:
-        self._tasks = SideTasks(self.context.ref())
-        self._opening = self._tasks.spawn(self._open())
-
-    async def stopping(self, exit: object) -> None:
-        self._opening.cancel()
-        await asyncio.wait([self._opening])
-        with suppress(CallboardError, OSError, TimeoutError):
-            await self.context.clock.limit(self._link.leave(self._name), LEAVE_S)
-
-    async def receive(self, message: Any) -> None:
-        if isinstance(message, Broken):
-            raise message.error
-
-    async def _open(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        has_said = False
-        while True:
-            try:
-                await self._link.serve(self._name, self._inbox, incarnation=self._tenure.term.number)
-            except (CallboardError, OSError, TimeoutError) as error:
-                if not self._tenure.is_trusted:
-                    raise
-                if not has_said:
-                    what = "the link does not answer for a singleton"
-                    if isinstance(error, IncarnationOver):
-                        what = "the link has had greater terms than the store: is its ?namespace= another cluster's?"
-                    self._node.log.warning(what, name=self._name, error=str(error))
-                    has_said = True
-                await self.context.clock.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            else:
-                return
-
-    def _inbox(self, path: str) -> Inbox:
+    def inbox(self, path: str) -> Inbox:
+        """The singleton's, in this term, or one below it."""
         below = f"/{path}" if path else ""
         return self.context.ref(path_of(self._name, self._tenure.term.number) + below).inbox
+
+    def refused(self, error: Exception) -> None:
+        """Said once, while the term runs; after it there is nothing to open."""
+        if not self._tenure.is_trusted:
+            raise error
+        if self._has_said:
+            return
+        self._has_said = True
+        what = "the link does not answer for a singleton"
+        if isinstance(error, IncarnationOver):
+            what = "the link has had greater terms than the store: is its ?namespace= another cluster's?"
+        self._node.log.warning(what, name=self._name, error=str(error))
