@@ -26,6 +26,7 @@ import asyncpg
 from ...kernel.clock import SystemClock
 from ..errors import StorageError, Unavailable
 from ..statements import load
+from .array_types import tell_of_arrays
 from .identity import bound_to
 from .options import DEFAULT_SCHEMA, Options
 from .refusals import ends_connection, is_passing, refusal_of
@@ -91,6 +92,7 @@ class Server:
             if getattr(connection.get_settings(), "in_hot_standby", "off") == "on":  # told at connecting, from 14 on
                 raise Unavailable(f"{self.shown}: this server is a standby, which takes no writes")
             await connection.set_type_codec("uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+            tell_of_arrays(connection)
         except BaseException:
             connection.terminate()
             raise

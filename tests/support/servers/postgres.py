@@ -20,11 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import asyncpg
 
@@ -33,7 +31,6 @@ _RUN_AS = "nobody"  # PostgreSQL refuses to run as root
 _READY = b"ready\n"
 _START_S = 20.0
 ASKED_FOR_PASSWORD = "locked"  # the one role that must say one, once a test has made it
-_ASK_FOR_TYPES = "_introspect_types"
 
 
 class PostgresServer:
@@ -139,30 +136,12 @@ def start() -> None:
     """Start this run's server now, if one can be had."""
     if missing() is None:
         url()
-        _remember_types()
 
 
 def url_of(schema: str) -> str:
     """The store URL of a schema on this run's server."""
     base = url()
     return f"{base}{'&' if '?' in base else '?'}schema={schema}"
-
-
-def _remember_types() -> None:
-    """Let the client ask for a type once in a run, not once for each connection: a third of the time of most tests."""
-    known: dict[tuple[int, ...], Any] = {}
-    ask: Any = getattr(asyncpg.Connection, _ASK_FOR_TYPES, None)
-    if ask is None:
-        return
-
-    async def introspect(self: Any, oids: Iterable[int], timeout: float) -> Any:
-        key = tuple(sorted(oids))
-        if key not in known:
-            rows, _ = await ask(self, oids, timeout)
-            known[key] = rows, SimpleNamespace(name="known")
-        return known[key]
-
-    setattr(asyncpg.Connection, _ASK_FOR_TYPES, introspect)
 
 
 async def execute(text: str) -> None:
