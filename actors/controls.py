@@ -28,6 +28,7 @@ from .worker import StopAttempts
 
 BATCH = 100
 REMEMBERED = 1000  # requests that were answered
+FIRST_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Controls(Actor):
         self._storage = self.context.ref("store")
         me = self.context.ref()
         await self.context.ref("wakeups").tell(Subscribe("nodes", self._node.boot_id.hex(), me, Look()))
-        self._timer = self.context.send_after(0.0, Look())
+        # Nothing was asked of a node before it was there: a request whose wake-up came too early can wait so long.
+        self._timer = self.context.send_after(min(FIRST_LOOK_S, self._node.lease_s / 3), Look())
 
     async def receive_batch(self, messages: Sequence[Any]) -> list[bytes | None]:
         answers = [self._once(message) if isinstance(message, Control) else None for message in messages]
