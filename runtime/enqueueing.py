@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..actors.definition import DEFAULT_PRIORITY, JobDefinition
 from ..storage.job import NewJob
 from ..storage.messages import InsertJobs
 from ..storage.role import Term
 from .handle import Handle
-from .job import Call, InvalidOption, refuse_fence_in_transaction
+from .job import Call, InvalidOption, Options, refuse_fence_in_transaction
 
 if TYPE_CHECKING:
     from .node import Node
@@ -23,7 +24,7 @@ WRITE_S = 30.0  # the longest a caller waits for a store that does not answer
 async def enqueue_one(runtime: Runtime, call: Call[T]) -> Handle[T]:
     """As `Runtime.enqueue_call`."""
     node = runtime.node
-    job = node.new_job(call)
+    [job] = new_rows(node, (call,))
     created = await _insert(node, (job,), call.options.tx, call.options.fence)
     return Handle(runtime, job.id, call.definition, created=created[0])
 
@@ -37,12 +38,37 @@ async def enqueue_all(
     tx, fence = _shared(calls, tx, fence)
     if not calls:
         return []
-    jobs = [node.new_job(call) for call in calls]
+    jobs = new_rows(node, calls)
     created = await _insert(node, jobs, tx, fence)
     return [
         Handle(runtime, job.id, call.definition, created=was_created)
         for job, call, was_created in zip(jobs, calls, created, strict=True)
     ]
+
+
+def new_rows(node: Node, calls: Sequence[Call[Any]]) -> list[NewJob]:
+    """The rows that calls ask for, in order, under fresh ids; what comes after a delay counts from now."""
+    rows: list[NewJob] = []
+    like: Call[Any] | None = None  # most calls of a batch are like the one before, but for their arguments
+    queue, priority, run_at, timeout_ms = "", 0, None, None
+    for job_id, call in zip(node.ids.new_ids(len(calls)), calls, strict=True):
+        if like is None or call.options is not like.options or call.definition is not like.definition:
+            like = call
+            queue, priority, run_at, timeout_ms = _place(node, call.definition, call.options)
+        rows.append(NewJob(job_id, call.name, queue, call.payload, priority, run_at, timeout_ms))
+    return rows
+
+
+def _place(node: Node, definition: JobDefinition | None, options: Options) -> tuple[str, int, int | None, int | None]:
+    """Queue, priority, moment and timeout."""
+    queue = options.queue or ("default" if definition is None else definition.queue)
+    priority = options.priority
+    if priority is None:
+        priority = DEFAULT_PRIORITY if definition is None else definition.priority
+    run_at = options.at_ms
+    if options.delay_s:
+        run_at = node.parts.clock.wall_ms() + int(options.delay_s * 1000)
+    return queue, priority, run_at, options.timeout_ms
 
 
 async def _insert(node: Node, jobs: Sequence[NewJob], tx: object | None, fence: Term | None) -> list[bool]:

@@ -22,7 +22,6 @@ from ..kernel.system import ChildEvent
 from ..kernel.transport.port import Link
 from ..storage.actor import StoreHealth
 from ..storage.ids import IdFactory
-from ..storage.job import NewJob
 from ..storage.messages import Committed
 from ..storage.ports.store import Store
 from ..storage.ports.transaction import TransactionStore
@@ -31,7 +30,7 @@ from .asking import Asking
 from .definitions import Definitions
 from .drain import drain
 from .environment import Environment
-from .job import Call, InvalidOption
+from .job import InvalidOption
 from .links import link_of, open_link
 from .tree import queue_specs, tree
 from .version import VERSION
@@ -69,7 +68,7 @@ class Node(Hands):
             runtime=runtime,
         )
         self.link: Link | None = link_of(runtime, environment, self.parts)
-        self._ids = IdFactory(environment.clock, environment.entropy)
+        self.ids = IdFactory(environment.clock, environment.entropy)
         self._entropy = environment.entropy
         self._started_at = environment.clock.wall_ms()
         self.queues: dict[str, int] = {}  # that it works on, with their slots
@@ -123,18 +122,6 @@ class Node(Hands):
     def ref_of(self, name: str) -> Ref:
         """To a singleton."""
         return Ref(name, self.reach)
-
-    def new_job(self, call: Call[Any]) -> NewJob:
-        """The row that a bound call asks for, under a fresh id."""
-        definition, options = call.definition, call.options
-        queue = options.queue or (definition.queue if definition is not None else "default")
-        priority = options.priority
-        if priority is None:
-            priority = definition.priority if definition is not None else 2
-        run_at = options.at_ms
-        if options.delay_s:
-            run_at = self.parts.clock.wall_ms() + int(options.delay_s * 1000)
-        return NewJob(self._ids.new_id(), call.name, queue, call.payload, priority, run_at, options.timeout_ms)
 
     def slots_of(self, queues: Mapping[str, int] | Sequence[str] | None) -> dict[str, int]:
         """Slots by queue. Raises `InvalidName` or `InvalidOption`."""

@@ -40,13 +40,23 @@ class IdFactory:
 
     def new_id(self) -> bytes:
         """A fresh id, greater than every id that this factory gave before."""
-        stamp = self._clock.wall_ms() << 12
-        if stamp <= self._last:
-            stamp = self._last + 1
-        self._last = stamp
-        if not self._tails:
-            self._tails = [tail & _RANDOM | _VARIANT for tail in _POOL.unpack(self._entropy(_POOL.size))]
-        return _ID.pack((stamp & ~0xFFF) << 4 | _VERSION | stamp & 0xFFF, self._tails.pop())
+        return self.new_ids(1)[0]
+
+    def new_ids(self, count: int) -> list[bytes]:
+        """So many of them, in order."""
+        if not count:
+            return []
+        stamp = max(self._clock.wall_ms() << 12, self._last + 1)
+        self._last = stamp + count - 1
+        while len(self._tails) < count:
+            self._tails += [tail & _RANDOM | _VARIANT for tail in _POOL.unpack(self._entropy(_POOL.size))]
+        tails = self._tails[-count:]
+        del self._tails[-count:]
+        pack = _ID.pack
+        return [
+            pack((head & ~0xFFF) << 4 | _VERSION | head & 0xFFF, tail)
+            for head, tail in zip(range(stamp, stamp + count), tails, strict=True)
+        ]
 
 
 def format_id(job_id: bytes) -> str:

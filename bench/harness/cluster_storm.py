@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from callboard import Actor, ChildSpec, Ctx, JobState, Registry, Runtime, Settings
 from callboard.actors.tenure import Tenure
 from callboard.kernel.errors import CallboardError
+from callboard.runtime.enqueueing import new_rows
 from callboard.runtime.tree import role_spec
 from callboard.storage.errors import TermOver, Unavailable
 from callboard.storage.messages import InsertJobs
@@ -334,7 +335,7 @@ class Scribe(Actor):
         with suppress(CallboardError):  # refused, or no answer: the next line is another job
             fence = self._act()
             storm.writes += 1
-            job = node.new_job(self._runtime.jobs["line"].bind(storm.writes))
+            [job] = new_rows(node, [self._runtime.jobs["line"].bind(storm.writes)])
             if storm.chance.random() < 0.5:
                 await self._storage.ask(InsertJobs([job], fence), timeout=2 * LEASE_S)
             else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...actors.context import Ctx
 from ...actors.outcome import Snooze
@@ -19,7 +19,8 @@ from ...actors.retry import Retry
 from ...storage.job import Job as JobRow
 from ...storage.job import JobState, NewJob
 from ...storage.records import JobFilter
-from ..job import Registry
+from ..enqueueing import new_rows
+from ..job import Call, Registry
 from .folder import Workload
 from .index import UNPARSABLE, IndexedFile, index_source
 from .report import UNPARSED_SHOWN, Report, Tally
@@ -76,15 +77,15 @@ async def file_jobs(runtime: Runtime, queue: str) -> AsyncIterator[JobRow]:
 def new_jobs(runtime: Runtime, workload: Workload) -> list[NewJob]:
     """What the workload asks for: a job for each file and the last one, under ids that are always the same."""
     root = str(workload.root)
-    asked: list[NewJob] = []
     index = index_file.options(queue=workload.queue)
+    calls: list[Call[Any]] = []
     for path in workload.paths:
         raw = None if _is_text(root + path) else os.fsencode(workload.root / path)
-        call = index.bind(_as_text(root), _as_text(path), raw=raw)
-        asked.append(runtime.node.new_job(call)._replace(id=workload.job_id(path)))
-    last = make_report.options(queue=workload.queue).bind()
-    asked.append(runtime.node.new_job(last)._replace(id=report_id(workload)))
-    return asked
+        calls.append(index.bind(_as_text(root), _as_text(path), raw=raw))
+    calls.append(make_report.options(queue=workload.queue).bind())
+    ids = [*map(workload.job_id, workload.paths), report_id(workload)]
+    rows = new_rows(runtime.node, calls)
+    return [row._replace(id=job_id) for row, job_id in zip(rows, ids, strict=True)]
 
 
 def report_id(workload: Workload) -> bytes:

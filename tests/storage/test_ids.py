@@ -40,6 +40,17 @@ def test_ids_grow_over_more_than_4096_in_a_millisecond_and_stay_valid() -> None:
     assert {uuid.UUID(bytes=job_id).version for job_id in ids} == {7}
 
 
+def test_ids_made_together_are_those_that_one_by_one_would_be_in_order_and_fresh() -> None:
+    clock = ManualClock(wall_ms=7)
+    make = factory(clock)
+
+    before, some, after = make.new_id(), make.new_ids(5_000), make.new_id()
+
+    assert [before, *some, after] == sorted({before, *some, after})
+    assert {uuid.UUID(bytes=job_id).version for job_id in some} == {7}
+    assert make.new_ids(0) == []
+
+
 def test_ids_grow_when_the_wall_clock_goes_back() -> None:
     clock = ManualClock()
     make = factory(clock)
