@@ -26,6 +26,7 @@ from ..errors import InvalidTransaction
 from ..job import JobState, NewJob
 from ..ports.transaction import TransactionStore
 from ..records import Finish
+from .array_types import tell_of_arrays
 from .identity import FOUND
 from .inserts import columns_of
 from .lane import Server
@@ -90,6 +91,7 @@ class PostgresTransactions(TransactionStore):
             raise InvalidTransaction(
                 f"tx=: this connection's database does not hold the store {self._server.shown}; {_EXPECTED}"
             )
+        connection.prepare()
         with contextlib.suppress(TypeError):
             self._known.add(connection.raw)
         return connection
@@ -105,6 +107,10 @@ class _Connection(Protocol):
         """Raises `InvalidTransaction` if the next statement would be committed by itself."""
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Called before the first statement that takes arrays."""
+
+    @abstractmethod
     async def fetch(self, statement: str, *values: object) -> Sequence[Sequence[Any]]:
         """The rows of a statement whose parameters are $1, $2, ..."""
 
@@ -118,6 +124,9 @@ class _Asyncpg(_Connection):
         if not self._connection.is_in_transaction():
             raise InvalidTransaction(f"{_IN_TRANSACTION}; open one by `async with connection.transaction():`")
 
+    def prepare(self) -> None:
+        tell_of_arrays(self.raw)
+
     async def fetch(self, statement: str, *values: object) -> Sequence[Sequence[Any]]:
         rows: Sequence[Sequence[Any]] = await self._connection.fetch(statement, *values)
         return rows
@@ -130,6 +139,9 @@ class _Psycopg(_Connection):
     def refuse_without_transaction(self) -> None:
         if self.raw.autocommit and self.raw.info.transaction_status == 0:  # libpq: PQTRANS_IDLE
             raise InvalidTransaction(f"{_IN_TRANSACTION}; open one by `async with connection.transaction():`")
+
+    def prepare(self) -> None:
+        """Nothing: this driver knows arrays."""
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Sequence[Any]]:
         text = _PLACEHOLDER.sub(r"%(p\1)s", statement.replace("%", "%%"))

@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from callboard.storage.postgres.driver import PostgresStore
+from tests.support.node_hands import NodeHands
+from tests.support.servers import postgres
 
 STATEMENTS = [
     f"{folder.name}/{file.name.removesuffix('.sql')}"
@@ -28,9 +30,9 @@ VALUES: list[list[Any]] = [
 ]
 
 
-async def test_no_statement_makes_the_client_ask_for_a_type(
-    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """For which types a client has asked."""
     asked: list[object] = []
     ask = getattr(asyncpg.Connection, "_introspect_types")  # noqa: B009 - its own name for it
 
@@ -39,6 +41,10 @@ async def test_no_statement_makes_the_client_ask_for_a_type(
         return await ask(self, types, timeout)
 
     monkeypatch.setattr(asyncpg.Connection, "_introspect_types", noted)
+    return asked
+
+
+async def test_no_statement_makes_the_client_ask_for_a_type(store: PostgresStore, asked: list[object]) -> None:
     connection = await store._server.connect()
     try:
         for name in STATEMENTS:
@@ -47,6 +53,18 @@ async def test_no_statement_makes_the_client_ask_for_a_type(
 
         await connection.prepare("SELECT $1::numeric[]")
         assert asked  # so it would have been seen
+    finally:
+        await connection.close()
+
+
+async def test_nor_does_a_write_on_a_callers_connection(
+    store: PostgresStore, node: NodeHands, asked: list[object]
+) -> None:
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        async with connection.transaction():
+            assert await store.transactions.insert(connection, [node.new_job()]) == [True]
+        assert asked == []
     finally:
         await connection.close()
 
