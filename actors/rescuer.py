@@ -8,6 +8,7 @@ known to have died gets no such grace.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from ..kernel.actor import Actor
 from ..kernel.errors import CallboardError
@@ -18,6 +19,7 @@ from .node import NodeParts
 from .wakeups import Subscribe
 
 BATCH = 500
+FIRST_PAUSE_S = 0.1  # from the start: whoever had the jobs may have died with the node whose place this one takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,26 @@ class SweepNow:
 
 
 class Rescuer(Actor):
-    """Sweeps every third of a lease, jittered, when a node died, and at once again while a batch comes back full."""
+    """Sweeps as soon as it may, every third of a lease, jittered, when a node died, and at once again while a batch
+    comes back full."""
 
     def __init__(self, *, node: NodeParts) -> None:
         self._node = node
+        self._first_pause_s = FIRST_PAUSE_S  # until it has swept: so soon it is tried again
 
     async def started(self) -> None:
         self._storage = self.context.ref("store")
         await self.context.ref("wakeups").tell(Subscribe("lost", "", self.context.ref(), SweepNow()))
-        self.context.send_after(self._pause_s() / 2, Sweep())
+        self.context.send_after(self._pause_s(), Sweep())
 
     async def receive(self, message: object) -> None:
         within_s = self._node.trust.rescue_within(self.context.clock.monotonic())
         if isinstance(message, SweepNow) and self._node.trust.reset is None:
             within_s = self._node.lease_s
-        rescued = await self._rescue(within_s) if within_s > 0 else 0
+        rescued = 0
+        if within_s > 0:
+            self._first_pause_s = inf
+            rescued = await self._rescue(within_s)
         if isinstance(message, Sweep):
             self.context.send_after(0.0 if rescued == BATCH else self._pause_s(), Sweep())
 
@@ -65,4 +72,6 @@ class Rescuer(Actor):
         return len(rescued)
 
     def _pause_s(self) -> float:
-        return self._node.lease_s / 3 * self._node.rng.uniform(0.8, 1.0)
+        pause_s = min(self._node.lease_s / 3, self._first_pause_s)
+        self._first_pause_s *= 2
+        return pause_s * self._node.rng.uniform(0.8, 1.0)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from callboard import Ctx, Handle, JobState, Runtime, Settings
+from callboard.actors.rescuer import FIRST_PAUSE_S
 from callboard.kernel.clock import Clock, Timer
 from callboard.runtime.environment import environment_here
 from callboard.storage.memory.driver import MemoryStore
@@ -252,6 +253,27 @@ class TestRecovery:
                 await cluster.start()
                 assert await handle.result(timeout=60) == 1.0
                 assert cluster.starts[handle.id] == 2
+
+        run(play)
+
+    def test_a_node_that_takes_a_dead_ones_place_rescues_its_jobs_at_once(self) -> None:
+        """And not at its first turn: where every node is killed soon, none would live to see that."""
+
+        async def play(cluster: Cluster) -> None:
+            first = await cluster.start()
+            client = cluster.runtime()
+            async with client:
+                handle = await client.jobs["work"].enqueue(1.0)
+                await cluster.until(is_executing(handle))
+                cluster.crash(first)
+                await cluster.clock.sleep(2 * LEASE_S)
+                await cluster.start()
+                came = cluster.clock.monotonic()
+
+                async def is_rescued() -> bool:
+                    return (await handle.job()).crashes == 1
+
+                assert await cluster.until(is_rescued) - came <= FIRST_PAUSE_S + 0.02
 
         run(play)
 
