@@ -27,6 +27,7 @@ from callboard.storage.records import HandBack, Node
 from callboard.storage.role import Term
 from tests.support.faulty_store import FaultPlan, FaultyStore, NthCall, SomeCalls, When
 from tests.support.node_hands import OOPS, NodeHands, assert_counters_are_true
+from tests.support.persistence import until_answered
 from tests.support.stores import Place
 
 T = TypeVar("T")
@@ -45,15 +46,6 @@ class Life:
     nodes: int = 0
     terms: list[Term] = field(default_factory=list)
     controls: list[object] = field(default_factory=list)
-
-
-async def repeated(call: Callable[[], Awaitable[T]]) -> T:
-    """The answer of a call that is made until it comes through."""
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            continue
 
 
 class Patient:
@@ -76,14 +68,14 @@ class Patient:
                 return claims
 
     async def _hand_back_orphans(self) -> None:
-        reply = await repeated(lambda: self.hands.beat(*self.held.values()))
+        reply = await until_answered(lambda: self.hands.beat(*self.held.values()))
         backs = [HandBack(orphan.id, orphan.claim_token, orphan.queue) for orphan in reply.orphans]
         jobs, boot_id = self.hands.store.jobs, self.hands.boot_id
-        assert all(await repeated(lambda: jobs.hand_back(backs, boot_id=boot_id)))
+        assert all(await until_answered(lambda: jobs.hand_back(backs, boot_id=boot_id)))
 
     async def end(self, claimed: Claimed, call: Callable[[], Awaitable[bool]]) -> None:
         """One of the fenced writes, which must be accepted however often it is made."""
-        assert await repeated(call)
+        assert await until_answered(call)
         del self.held[claimed.id]
 
     async def run_all(self) -> None:
@@ -104,9 +96,9 @@ async def live(place: Place, plan: FaultPlan) -> Life:
     new = {f"job.{letter}": hands.new_job(name=f"job.{letter}") for letter in "abcdefghij"}
     ids = {name: job.id for name, job in new.items()}
 
-    await repeated(lambda: faulty.nodes.register(Node(hands.boot_id, "host", 1, "1", 0)))
-    await repeated(lambda: jobs.insert(list(new.values())))
-    await repeated(lambda: hands.cancel(ids["job.j"]))  # waiting
+    await until_answered(lambda: faulty.nodes.register(Node(hands.boot_id, "host", 1, "1", 0)))
+    await until_answered(lambda: jobs.insert(list(new.values())))
+    await until_answered(lambda: hands.cancel(ids["job.j"]))  # waiting
 
     by_name = {claimed.name: claimed for claimed in await node.claim(8)}
     ends: dict[str, Callable[[Claimed], Awaitable[bool]]] = {
@@ -120,24 +112,24 @@ async def live(place: Place, plan: FaultPlan) -> Life:
     for name, end in ends.items():
         claimed = by_name[name]
         await node.end(claimed, partial(end, claimed))
-    await repeated(lambda: hands.cancel(ids["job.g"]))  # executing, and learnt by a heartbeat
-    reply = await repeated(lambda: hands.beat(*node.held.values(), progress=b"half"))
+    await until_answered(lambda: hands.cancel(ids["job.g"]))  # executing, and learnt by a heartbeat
+    reply = await until_answered(lambda: hands.beat(*node.held.values(), progress=b"half"))
     assert (reply.lost, reply.cancel_requested) == ([], [ids["job.g"]])
     stopped = by_name["job.g"]
     await node.end(stopped, lambda: hands.finish(stopped, JobState.CANCELLED))
 
-    await repeated(lambda: faulty.queues.pause(["default"]))
+    await until_answered(lambda: faulty.queues.pause(["default"]))
     assert await node.claim() == []
     await place.pass_time(40)  # job.h is held by nobody any more; the others that wait are due
     node.held.clear()
-    await repeated(lambda: hands.rescue())
-    await repeated(lambda: faulty.queues.resume(["default"]))
+    await until_answered(lambda: hands.rescue())
+    await until_answered(lambda: faulty.queues.resume(["default"]))
     await node.run_all()
-    await repeated(lambda: jobs.revive([ids["job.b"]]))
+    await until_answered(lambda: jobs.revive([ids["job.b"]]))
     await node.run_all()
     await place.pass_time(60)
-    await repeated(lambda: jobs.delete([ids["job.a"]]))
-    await repeated(lambda: jobs.prune(finished_before=place.clock.wall_ms() - 90_000, limit=10))
+    await until_answered(lambda: jobs.delete([ids["job.a"]]))
+    await until_answered(lambda: jobs.prune(finished_before=place.clock.wall_ms() - 90_000, limit=10))
 
     await live_by_roles(faulty, hands, place, life := Life(starts=node.starts))
     await live_by_controls(faulty, hands, life)
@@ -159,40 +151,40 @@ async def live_by_roles(store: Store, hands: NodeHands, place: Place, life: Life
     roles, jobs = store.roles, store.jobs
 
     async def campaign() -> Term:
-        [row] = await repeated(lambda: roles.campaign(["janitor"], holder=hands.boot_id, lease_ms=30_000))
+        [row] = await until_answered(lambda: roles.campaign(["janitor"], holder=hands.boot_id, lease_ms=30_000))
         assert row.term is not None
         life.terms.append(row.term)
         return row.term
 
     first = await campaign()
-    assert await repeated(lambda: roles.renew([first], lease_ms=30_000)) == [True]
+    assert await until_answered(lambda: roles.renew([first], lease_ms=30_000)) == [True]
     job = hands.new_job(name="job.k", run_in_s=3600)
-    await repeated(lambda: jobs.insert([job], fence=first))
-    assert [found and found.id for found in await repeated(lambda: jobs.get([job.id]))] == [job.id]
-    await repeated(lambda: store.nodes.forget([b"?" * 16], fence=first))
-    await repeated(lambda: roles.resign([first]))
+    await until_answered(lambda: jobs.insert([job], fence=first))
+    assert [found and found.id for found in await until_answered(lambda: jobs.get([job.id]))] == [job.id]
+    await until_answered(lambda: store.nodes.forget([b"?" * 16], fence=first))
+    await until_answered(lambda: roles.resign([first]))
     with pytest.raises(TermOver):
-        await repeated(lambda: jobs.prune(finished_before=1 << 50, limit=10, fence=first))
+        await until_answered(lambda: jobs.prune(finished_before=1 << 50, limit=10, fence=first))
     second = await campaign()
     await place.pass_time(30)
-    assert await repeated(lambda: roles.renew([second], lease_ms=30_000)) == [False]
+    assert await until_answered(lambda: roles.renew([second], lease_ms=30_000)) == [False]
     third = await campaign()
-    await repeated(lambda: jobs.prune(finished_before=0, limit=10, fence=third))
-    assert [row.term for row in await repeated(lambda: roles.list())] == [third]
+    await until_answered(lambda: jobs.prune(finished_before=0, limit=10, fence=third))
+    assert [row.term for row in await until_answered(lambda: roles.list())] == [third]
 
 
 async def live_by_controls(store: Store, hands: NodeHands, life: Life) -> None:
     """One request that is answered, and one that is not."""
     controls = store.controls
     old, new = (Control(letter * 16, hands.boot_id, "ping", letter, asked_at) for letter, asked_at in LETTERS)
-    await repeated(lambda: controls.send([old]))
-    await repeated(lambda: controls.send([new]))
-    life.controls += await repeated(lambda: controls.take(hands.boot_id, limit=10))
-    await repeated(lambda: controls.answer([ControlAnswer(new.id, b"pong")]))
-    life.controls += await repeated(lambda: controls.take(hands.boot_id, limit=10))
-    await repeated(lambda: controls.prune(asked_before=2))
-    life.controls += await repeated(lambda: controls.take(hands.boot_id, limit=10))
-    life.controls += await repeated(lambda: controls.answers([old.id, new.id]))
+    await until_answered(lambda: controls.send([old]))
+    await until_answered(lambda: controls.send([new]))
+    life.controls += await until_answered(lambda: controls.take(hands.boot_id, limit=10))
+    await until_answered(lambda: controls.answer([ControlAnswer(new.id, b"pong")]))
+    life.controls += await until_answered(lambda: controls.take(hands.boot_id, limit=10))
+    await until_answered(lambda: controls.prune(asked_before=2))
+    life.controls += await until_answered(lambda: controls.take(hands.boot_id, limit=10))
+    life.controls += await until_answered(lambda: controls.answers([old.id, new.id]))
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ async def test_no_statement_makes_the_client_ask_for_a_type(store: PostgresStore
 async def test_nor_does_a_write_on_a_callers_connection(
     store: PostgresStore, node: NodeHands, asked: list[object]
 ) -> None:
+    assert store.transactions is not None
     connection = await asyncpg.connect(postgres.url())
     try:
         async with connection.transaction():

@@ -27,6 +27,7 @@ from callboard.storage.records import Beat, HandBack, Wakeup
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true
+from tests.support.persistence import until_answered
 from tests.support.rhythm import every
 from tests.support.servers import postgres
 from tests.support.servers.postgres import PostgresServer
@@ -89,15 +90,6 @@ async def execute(server: PostgresServer, text: str, **settings: str) -> None:
         await connection.execute(text)
     finally:
         await connection.close()
-
-
-async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
-    """What the storage actor does: the call again until the store answers."""
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            await asyncio.sleep(0)
 
 
 async def test_f22_connections_cut_again_and_again_lose_and_double_nothing(

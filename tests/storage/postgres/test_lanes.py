@@ -17,21 +17,13 @@ from callboard.storage.postgres.refusals import refusal_of
 from callboard.storage.records import Finish
 from tests.support.eventually import eventually
 from tests.support.node_hands import NodeHands
+from tests.support.persistence import until_answered
 from tests.support.servers import postgres
 from tests.support.stores import PostgresPlace
 
 from .conftest import Opener
 
 KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%\"{}\"%' AND pid <> pg_backend_pid()"
-
-
-async def until_answered(call: Any) -> Any:
-    """What a node does: repeat while the store is unavailable."""
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            continue
 
 
 async def test_a_handle_connects_again_after_its_connections_were_killed(node: NodeHands, place: PostgresPlace) -> None:

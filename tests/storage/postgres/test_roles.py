@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
-from callboard.kernel.clock import ManualClock, SystemClock
+from callboard.kernel.clock import ManualClock
 from callboard.storage.errors import StorageReset, TermOver, Unavailable
 from callboard.storage.postgres.driver import PostgresStore
 from callboard.storage.role import Term
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import NodeHands
 from tests.support.servers import postgres
 from tests.support.stores import PostgresPlace
@@ -159,62 +154,3 @@ async def test_a_store_made_anew_grants_and_renews_nothing_to_an_old_handle(cloc
     await former.close()
     await fresh.close()
     await postgres.execute("DROP SCHEMA anew CASCADE")
-
-
-@pytest.fixture
-async def proxied(place: PostgresPlace, tmp_path: Path) -> AsyncIterator[tuple[PostgresStore, FaultProxy]]:
-    """A handle whose every connection leads through a proxy."""
-    if not postgres.is_private():
-        pytest.skip("needs to know how the server's URL is written")
-    [folder] = parse_qs(urlsplit(place.url).query)["host"]
-    with FaultProxy(Path(folder) / ".s.PGSQL.5432", tmp_path / ".s.PGSQL.5432") as proxy:
-        store = PostgresStore(place.url.replace(folder, str(tmp_path)), clock=SystemClock())
-        await store.open()
-        yield store, proxy
-        proxy.heal()
-        await store.close()
-
-
-async def test_a_server_that_falls_silent_is_told_while_there_is_time_to_renew(
-    proxied: tuple[PostgresStore, FaultProxy],
-) -> None:
-    store, proxy = proxied
-    lease_s = 4.0
-    term = await take(store, lease_ms=int(lease_s * 1000))
-    proxy.stall("c2s", "s2c")
-
-    for _ in range(2):  # over the old connection, and over a new one
-        began = time.monotonic()
-        with pytest.raises(Unavailable):
-            await store.roles.renew([term], lease_ms=int(lease_s * 1000))
-        assert time.monotonic() - began < lease_s
-
-    proxy.heal()
-    assert await until_answered(lambda: store.roles.renew([term], lease_ms=30_000)) in ([True], [False])
-
-
-async def test_each_reply_may_be_lost(proxied: tuple[PostgresStore, FaultProxy]) -> None:
-    """The server has done what was asked, and the connection ends before it says so; for the n-th reply of all."""
-    store, proxy = proxied
-    n = 0
-    while True:
-        before = proxy.dropped
-        proxy.drop_reply(n)
-        term = await until_answered(lambda: take(store))
-        assert term.number == n + 1
-        assert await until_answered(partial(store.roles.renew, [term], lease_ms=30_000)) == [True]
-        await until_answered(partial(store.roles.resign, [term]))
-        if proxy.dropped == before:
-            break
-        n += 1
-    proxy.heal()
-
-    assert n >= 3
-
-
-async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            await asyncio.sleep(0)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 
-from callboard.kernel.clock import SystemClock
 from callboard.storage.control import Control, ControlAnswer
-from callboard.storage.errors import Full, StorageReset, Unavailable
-from callboard.storage.redis.address import Address
+from callboard.storage.errors import Full, StorageReset
 from callboard.storage.redis.driver import RedisStore
 from callboard.storage.role import Term
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import NodeHands
+from tests.support.persistence import until_answered
 from tests.support.servers.redis import RedisServer
 
 from .conftest import handle
@@ -125,60 +121,3 @@ async def test_a_prune_of_several_pages_tells_what_it_removed_while_its_term_ran
     monkeypatch.setattr(store._server, "call", resigned_after_a_page)
 
     assert await store.jobs.prune(finished_before=1 << 50, limit=10, fence=term) == 2
-
-
-@pytest.fixture
-async def proxied(server: RedisServer) -> AsyncIterator[tuple[RedisStore, FaultProxy]]:
-    """A handle whose every connection leads through a proxy."""
-    with FaultProxy((server.at.host, server.at.port)) as proxy:
-        assert isinstance(proxy.at, tuple)
-        store = RedisStore(Address(proxy.at[0], proxy.at[1], namespace="jobs"), clock=SystemClock())
-        await store.open()
-        yield store, proxy
-        proxy.heal()
-        await store.close()
-
-
-async def test_a_server_that_falls_silent_is_told_while_there_is_time_to_renew(
-    proxied: tuple[RedisStore, FaultProxy],
-) -> None:
-    store, proxy = proxied
-    lease_s = 4.0
-    term = await take(store, lease_ms=int(lease_s * 1000))
-    proxy.stall("c2s", "s2c")
-
-    for _ in range(2):  # over the old connection, and over a new one
-        began = time.monotonic()
-        with pytest.raises(Unavailable):
-            await store.roles.renew([term], lease_ms=int(lease_s * 1000))
-        assert time.monotonic() - began < lease_s
-
-    proxy.heal()
-    assert await until_answered(lambda: store.roles.renew([term], lease_ms=30_000)) in ([True], [False])
-
-
-async def test_each_reply_may_be_lost(proxied: tuple[RedisStore, FaultProxy]) -> None:
-    """The server has done what was asked, and the connection ends before it says so; for the n-th reply of all."""
-    store, proxy = proxied
-    n = 0
-    while True:
-        before = proxy.dropped
-        proxy.drop_reply(n)
-        term = await until_answered(lambda: take(store))
-        assert term.number == n + 1
-        assert await until_answered(partial(store.roles.renew, [term], lease_ms=30_000)) == [True]
-        await until_answered(partial(store.roles.resign, [term]))
-        if proxy.dropped == before:
-            break
-        n += 1
-    proxy.heal()
-
-    assert n >= 3
-
-
-async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            await asyncio.sleep(0)

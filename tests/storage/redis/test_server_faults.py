@@ -23,20 +23,11 @@ from callboard.storage.redis.wakeups import RedisWakeups
 from tests.storage.redis.conftest import handle
 from tests.support.eventually import eventually
 from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true, in_state
+from tests.support.persistence import until_answered
 from tests.support.servers.redis import RedisServer
 
 pytestmark = pytest.mark.anyio
 WORK = Wakeup("work", "default")
-
-
-async def until_there(store: RedisStore) -> None:
-    """Until the store answers, as the storage actor waits for it."""
-    while True:
-        try:
-            await store.queues.counts()
-        except Unavailable:
-            continue
-        return
 
 
 async def test_jobs_outlive_a_server_that_was_killed(server: RedisServer, store: RedisStore, node: NodeHands) -> None:
@@ -49,7 +40,7 @@ async def test_jobs_outlive_a_server_that_was_killed(server: RedisServer, store:
         await node.enqueue()
     server.start()
 
-    await until_there(store)
+    await until_answered(store.queues.counts)
     assert all([await node.finish(claimed) for claimed in held])
     assert [claimed.id for claimed in await node.claim(100)] == ids[10:]
     await assert_counters_are_true(store)
