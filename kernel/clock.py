@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
@@ -126,8 +127,8 @@ class ManualClock(Clock):
     """
 
     def __init__(self, *, wall_ms: int = 1_700_000_000_000, monotonic: float = 1000.0) -> None:
-        self._wall_ms = float(wall_ms)
         self._monotonic = monotonic
+        self._ahead_ms = wall_ms - monotonic * 1000  # of the wall clock before the other
         self._order = itertools.count()
         self._timers: list[tuple[float, int, _ManualTimer]] = []
 
@@ -135,7 +136,8 @@ class ManualClock(Clock):
         return self._monotonic
 
     def wall_ms(self) -> int:
-        return int(self._wall_ms)
+        # To the microsecond first: a second that was passed in many steps is still a second, and no less by a hair.
+        return math.floor(round(self._ahead_ms + self._monotonic * 1000, 3))
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
         timer = _ManualTimer(callback)
@@ -144,7 +146,7 @@ class ManualClock(Clock):
 
     def jump_wall(self, seconds: float) -> None:
         """Move the wall clock alone; no timer fires."""
-        self._wall_ms += seconds * 1000
+        self._ahead_ms += seconds * 1000
 
     def next_timer(self) -> float | None:
         """Seconds until the earliest timer that has not been cancelled, or None without one."""
@@ -157,13 +159,9 @@ class ManualClock(Clock):
         until = self._monotonic + seconds
         while (wait := self.next_timer()) is not None and self._monotonic + wait <= until:
             _, _, timer = heapq.heappop(self._timers)
-            self._step(wait)
+            self._monotonic += wait
             timer.callback()
-        self._step(until - self._monotonic)
-
-    def _step(self, seconds: float) -> None:
-        self._monotonic += seconds
-        self._wall_ms += seconds * 1000
+        self._monotonic = until
 
 
 class _ManualTimer(Timer):

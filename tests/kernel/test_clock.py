@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -97,3 +98,16 @@ async def test_cancelling_the_caller_cancels_the_call() -> None:
         await waiting
     await ended.wait()
     assert clock.next_timer() is None
+
+
+def test_time_that_passes_in_steps_is_the_same_time() -> None:
+    """What is due in a day is due when a day has passed, however often the clock stopped on the way."""
+    clock = ManualClock()
+    start_ms, ends = clock.wall_ms(), clock.monotonic() + 86_400
+    chance = random.Random(1)
+    for _ in range(20):
+        clock.call_later(round(chance.uniform(0, 86_400), 4), lambda: None)
+
+    clock.advance(ends - clock.monotonic())
+
+    assert clock.wall_ms() == start_ms + 86_400_000
