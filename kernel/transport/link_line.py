@@ -52,6 +52,7 @@ class Line:
         self._prefix = f"{{{namespace}}}:link:"  # one hash tag: all of it lies in one slot of a cluster
         self._connection: RedisConnection | None = None
         self._connecting: asyncio.Lock | None = None
+        self._next_number = 1
         self._ahead_ms = 0.0  # of the server's clock before this node's monotonic one
 
     def key(self, kind: str, name: str = "") -> bytes:
@@ -67,12 +68,17 @@ class Line:
     async def open(self) -> None:
         """Look at the server. Raises `LinkUnavailable` or `LinkRefused`."""
         try:
-            answer = bytes(await self.call("INFO", "server")).decode("utf-8", "replace")
-            lines = dict(line.split(":", 1) for line in answer.splitlines() if ":" in line)
-            version = lines.get("redis_version", "0")
+            said = await self._said("server") | await self._said("memory")
+            version = said.get("redis_version", "0")
             if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
                 raise LinkRefused(
                     f"link {self.shown} is Redis {version}, expected {OLDEST[0]}.{OLDEST[1]} or newer: upgrade it"
+                )
+            policy = said.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction":
+                raise LinkRefused(
+                    f"link {self.shown} has maxmemory-policy {policy}, with which Redis drops messages when memory is"
+                    " short; expected noeviction: redis-cli CONFIG SET maxmemory-policy noeviction"
                 )
             await self.look_at_time(await self._shared())
         except (e.AuthenticationError, e.NoPermissionError) as error:
@@ -89,6 +95,11 @@ class Line:
             raise LinkRefused(f"link {self.shown} takes no commands from here: {error}") from error
         except BROKEN as error:
             raise LinkUnavailable(f"link {self.shown} does not answer: {error}") from error
+
+    async def _said(self, section: str) -> dict[str, str]:
+        """What the server says of itself."""
+        answer = bytes(await self.call("INFO", section)).decode("utf-8", "replace")
+        return dict(line.split(":", 1) for line in answer.splitlines() if ":" in line)
 
     async def close(self) -> None:
         """Let go. Idempotent."""
@@ -116,6 +127,22 @@ class Line:
     async def run(self, script: Script, keys: list[bytes], *arguments: Word) -> Any:
         """A script over the shared connection."""
         return await run(await self._shared(), script, keys, *arguments)
+
+    def next_numbers(self, count: int) -> int:
+        """The first of so many numbers for messages. They grow for all endpoints alike, so that an outbox which is made
+        anew goes on where the one before it stopped."""
+        first = self._next_number
+        self._next_number += count
+        return first
+
+    def report(self, what: str, error: Exception) -> None:
+        """Report a fault of our own in a task that nobody awaits: to the event loop, which logs it with its traceback.
+
+        Such a task goes on afterwards, with a pause: an endpoint that nobody reads any more would be worse.
+        """
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"callboard: {what} (link {self.shown})", "exception": error}
+        )
 
     def pause_s(self, tries: int) -> float:
         """How long to wait after so many tries that failed: 50 ms to 2 s, jittered."""

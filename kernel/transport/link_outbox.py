@@ -11,8 +11,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ..envelope import Ask
-from ..errors import ActorStopped, MailboxFull
+from ..envelope import Ask, Failure
+from ..errors import ActorStopped, MailboxFull, describe
 from .link_frames import Frame, pack_frames
 from .link_line import BROKEN, Script
 
@@ -55,7 +55,6 @@ class Outbox:
         self._queue: deque[Item] = deque()
         self._waiting: deque[_Sender] = deque()
         self._bytes = 0
-        self._number = 0
         self._flushing: asyncio.Task[None] | None = None
         self.is_closed = False
 
@@ -108,8 +107,14 @@ class Outbox:
             while self._queue:
                 items, asks = self._next_entry()
                 self._admit()
-                if items:
+                if not items:
+                    continue
+                try:
                     await self._append(items, asks)
+                except Exception as error:  # ours: what was in that entry is lost, and nothing behind it
+                    self._line.report(f"{len(items)} messages could not be sent and were dropped", error)
+                    for ask in asks:
+                        ask.answer(Failure(ActorStopped(ask.path, f"it could not be sent: {describe(error)}")))
         finally:
             self._flushing = None
 
@@ -158,9 +163,9 @@ class Outbox:
         return frames
 
     async def _append(self, items: list[Item], asks: list[RemoteAsk]) -> None:
-        first, count, packed = self._number + 1, len(items), b""
-        self._number += count
         line, node = self._line, self._line.node
+        count, packed = len(items), b""
+        first = line.next_numbers(count)
         failures, pause_s = 0, FIRST_PAUSE_S
         is_there_perhaps = False
         while True:

@@ -59,6 +59,7 @@ class Serving(Receiver):
         *,
         respond: _Respond,
         set_aside: _SetAside,
+        overtaken: Callable[[], object] | None,
     ) -> None:
         self.endpoint = endpoint
         self.incarnation = incarnation
@@ -68,6 +69,7 @@ class Serving(Receiver):
         self._inbox_of = inbox_of
         self._respond = respond
         self._set_aside = set_aside
+        self._overtaken = overtaken
         self._stream, self._holder, self._handled, self._numbers = (
             line.key(kind, endpoint) for kind in ("in", "holder", "handled", "in-numbers")
         )
@@ -135,9 +137,13 @@ class Serving(Receiver):
                     self._is_over = True
                     for lane in self._lanes.values():
                         lane.close()
+                    if self._overtaken is not None:
+                        self._overtaken()
                     return
-                except BROKEN as error:
-                    connection.give_up(error if isinstance(error, Exception) else OSError())
+                except Exception as error:
+                    if not isinstance(error, BROKEN):
+                        self._line.report(f"reading for {self.endpoint!r} failed and is tried again", error)
+                    connection.give_up(error)
                     await self._line.clock.sleep(self._line.pause_s(failures))
                     failures += 1
         finally:
@@ -307,15 +313,17 @@ class Serving(Receiver):
                 if not self._is_over:
                     await self._line.clock.sleep(TELL_AFTER_S)
                 ids, self._removable = self._removable, []
-                progress = self._progress()
-                if not ids and not progress:
-                    return
-                numbers = [word for name, number in progress.items() for word in (name, number)]
                 try:
+                    progress = self._progress()
+                    if not ids and not progress:
+                        return
+                    numbers = [word for name, number in progress.items() for word in (name, number)]
                     await self._line.run(_HANDLED, keys, self.incarnation, len(progress), *numbers, *ids)
-                except BROKEN as error:
+                except Exception as error:
                     if "FENCED" in str(error):
                         return  # the later incarnation has all that was not told
+                    if not isinstance(error, BROKEN):
+                        self._line.report(f"telling what was handled for {self.endpoint!r} failed", error)
                     self._removable = ids + self._removable
                     if self._is_over:
                         return  # likewise, when there is one

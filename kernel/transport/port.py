@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
@@ -58,9 +58,24 @@ class Link(Protocol):
         """Where messages to `path` below an endpoint go in, whoever serves it. Messages wait while nobody does."""
 
     @abstractmethod
-    async def serve(self, endpoint: str, inbox_of: Callable[[str], Inbox], *, incarnation: int) -> None:
-        """From now on hand what comes for the endpoint to the inboxes here; raises for an incarnation that is over."""
+    async def serve(
+        self,
+        endpoint: str,
+        inbox_of: Callable[[str], Inbox],
+        *,
+        incarnation: int,
+        overtaken: Callable[[], object] | None = None,
+    ) -> None:
+        """From now on hand what comes for the endpoint to the inboxes here; raises for an incarnation that is over.
+
+        `overtaken` is called once a later incarnation serves it: nothing comes here any more.
+        """
 
     @abstractmethod
     async def leave(self, endpoint: str) -> None:
         """Serve the endpoint no more. Idempotent."""
+
+    @property
+    @abstractmethod
+    def counters(self) -> Mapping[str, int]:
+        """What went wrong and was borne, by name, since it was opened."""

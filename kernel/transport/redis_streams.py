@@ -33,9 +33,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 from ..clock import Clock
-from ..codec import Undecodable
+from ..codec import NotStorable, Undecodable
 from ..deadlines import Deadlines
 from ..envelope import Failure
 from ..errors import ActorStopped, LinkUnavailable
@@ -71,8 +72,9 @@ class RedisLink(Link):
         self._line = Line(target, shown, namespace=namespace, node=node, clock=clock, rng=rng)
         self._deadlines = Deadlines(clock)
         self._clock = clock
-        self._outboxes: dict[str, Outbox] = {}
-        self._answers: dict[bytes, Outbox] = {}
+        # One that nobody holds and nothing waits in goes; made anew, it goes on with greater numbers (`next_numbers`).
+        self._outboxes: WeakValueDictionary[str, Outbox] = WeakValueDictionary()
+        self._answers: WeakValueDictionary[bytes, Outbox] = WeakValueDictionary()
         self._asks: dict[int, RemoteAsk] = {}
         self._number = 0
         self._serving: dict[str, Serving] = {}
@@ -95,7 +97,8 @@ class RedisLink(Link):
         self._is_open = False
         for endpoint in list(self._serving):
             await self.leave(endpoint)
-        await asyncio.gather(*(box.close(CLOSE_S) for box in (*self._outboxes.values(), *self._answers.values())))
+        boxes = [*self._outboxes.values(), *self._answers.values()]
+        await asyncio.gather(*(box.close(CLOSE_S) for box in boxes))
         for ask in self._asks.values():
             ask.answer(Failure(ActorStopped(ask.path, "the link is closed")))
         if self._listening is not None:
@@ -109,9 +112,24 @@ class RedisLink(Link):
     def inbox(self, endpoint: str, path: str = "") -> Inbox:
         return FarInbox(self, endpoint, path)
 
-    async def serve(self, endpoint: str, inbox_of: Callable[[str], Inbox], *, incarnation: int) -> None:
+    async def serve(
+        self,
+        endpoint: str,
+        inbox_of: Callable[[str], Inbox],
+        *,
+        incarnation: int,
+        overtaken: Callable[[], object] | None = None,
+    ) -> None:
         await self.leave(endpoint)
-        serving = Serving(self._line, endpoint, inbox_of, incarnation, respond=self._respond, set_aside=self._set_aside)
+        serving = Serving(
+            self._line,
+            endpoint,
+            inbox_of,
+            incarnation,
+            respond=self._respond,
+            set_aside=self._set_aside,
+            overtaken=overtaken,
+        )
         try:
             await serving.begin()
         except BROKEN as error:
@@ -201,7 +219,10 @@ class RedisLink(Link):
                         last = entries[-1][0]
                         connection.call("XDEL", key, *(entry[0] for entry in entries)).add_done_callback(_ignored)
                     for _, fields in entries:
-                        self._hear(dict(zip(fields[::2], fields[1::2], strict=False)).get(b"m", b""))
+                        try:
+                            self._hear(dict(zip(fields[::2], fields[1::2], strict=False)).get(b"m", b""))
+                        except Exception as error:  # ours: it costs the answers of one entry
+                            self._line.report("an entry of answers could not be read and was dropped", error)
                 except BROKEN:
                     await self._clock.sleep(self._line.pause_s(failures))
                     failures += 1
@@ -249,6 +270,10 @@ class FarInbox(Inbox):
     __slots__ = ("_address", "_box", "_link", "_path", "closed")
 
     def __init__(self, link: RedisLink, endpoint: str, path: str) -> None:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise NotStorable("expected the path of an actor without lone surrogates") from None
         self._link = link
         self._box = link.outbox(endpoint)
         self._path = path

@@ -6,16 +6,12 @@ Messages wait while nobody serves their endpoint, and go to the greatest incarna
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from callboard.kernel.clock import Clock
-from callboard.kernel.errors import ActorStopped, AskTimeout, CallboardError
+from callboard.kernel.errors import ActorStopped, AskTimeout, IncarnationOver
 from callboard.kernel.transport.port import Inbox, Link
-
-
-class Over(CallboardError):
-    """A greater incarnation serves the endpoint."""
 
 
 @dataclass
@@ -24,6 +20,7 @@ class Endpoint:
 
     incarnation: int = 0
     inbox_of: Callable[[str], Inbox] | None = None
+    overtaken: Callable[[], object] | None = None
     waiting: list[object] = field(default_factory=list)  # told, handled by nobody yet
     served: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,15 +55,28 @@ class NearbyLink(Link):
     def inbox(self, endpoint: str, path: str = "") -> Inbox:
         return _Far(self._hub, endpoint, path)
 
-    async def serve(self, endpoint: str, inbox_of: Callable[[str], Inbox], *, incarnation: int) -> None:
+    async def serve(
+        self,
+        endpoint: str,
+        inbox_of: Callable[[str], Inbox],
+        *,
+        incarnation: int,
+        overtaken: Callable[[], object] | None = None,
+    ) -> None:
         found = self._hub.endpoint(endpoint)
         if incarnation < found.incarnation:
-            raise Over(f"incarnation {incarnation} of {endpoint} is over")
-        found.incarnation, found.inbox_of = incarnation, inbox_of
+            raise IncarnationOver(endpoint, incarnation)
+        if found.overtaken is not None and incarnation > found.incarnation:
+            found.overtaken()
+        found.incarnation, found.inbox_of, found.overtaken = incarnation, inbox_of, overtaken
         waiting, found.waiting = found.waiting, []
         for message in waiting:
             inbox_of("").offer(message)
         found.served.set()
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {}
 
     async def leave(self, endpoint: str) -> None:
         found = self._hub.endpoint(endpoint)
