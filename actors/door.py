@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ..kernel.actor import Actor
@@ -17,8 +18,14 @@ LONGEST_PAUSE_S = 2.0
 LEAVE_S = 0.5  # that a link may take to be told that the door closes
 
 
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """A later incarnation serves the endpoint."""
+
+
 class Door(Actor):
-    """Serves `endpoint`. A link that does not answer is tried again, with a pause that grows."""
+    """Serves `endpoint`. A link that does not answer is tried again, with a pause that grows; one by which another has
+    come to serve the endpoint is asked for it again, and says why not."""
 
     def __init__(self, endpoint: str, *, link: Link, incarnation: int) -> None:
         self._endpoint = endpoint
@@ -38,12 +45,20 @@ class Door(Actor):
     async def receive(self, message: Any) -> None:
         if isinstance(message, Broken):
             raise message.error
+        if isinstance(message, Overtaken) and self.is_wanted:
+            self._opening = self._tasks.spawn(self._open())
 
     async def _open(self) -> None:
         pause_s = FIRST_PAUSE_S
+        me = self.context.ref()
         while True:
             try:
-                await self._link.serve(self._endpoint, self.inbox, incarnation=self._incarnation)
+                await self._link.serve(
+                    self._endpoint,
+                    self.inbox,
+                    incarnation=self._incarnation,
+                    overtaken=lambda: me.try_tell(Overtaken()),
+                )
             except (CallboardError, OSError, TimeoutError) as error:
                 self.refused(error)
                 await self.context.clock.sleep(pause_s)
@@ -54,6 +69,11 @@ class Door(Actor):
     @abstractmethod
     def inbox(self, path: str) -> Inbox:
         """Where messages to `path` below the endpoint go in."""
+
+    @property
+    @abstractmethod
+    def is_wanted(self) -> bool:
+        """Whether there is still something to let messages in to."""
 
     @abstractmethod
     def refused(self, error: Exception) -> None:

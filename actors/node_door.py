@@ -27,5 +27,10 @@ class NodeDoor(Door):
         """The controls' alone: nothing else of a node is reached from outside."""
         return self.context.ref("(nothing below a node)" if path else "controls").inbox
 
+    @property
+    def is_wanted(self) -> bool:
+        """As long as the node works."""
+        return True
+
     def refused(self, error: Exception) -> None:
         """The store leads here too."""

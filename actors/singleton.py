@@ -56,9 +56,14 @@ class SingletonDoor(Door):
         below = f"/{path}" if path else ""
         return self.context.ref(path_of(self._name, self._tenure.term.number) + below).inbox
 
+    @property
+    def is_wanted(self) -> bool:
+        """While the term runs; who is overtaken after it is so in good order."""
+        return self._tenure.is_trusted
+
     def refused(self, error: Exception) -> None:
         """Said once, while the term runs; after it there is nothing to open."""
-        if not self._tenure.is_trusted:
+        if not self.is_wanted:
             raise error
         if self._has_said:
             return

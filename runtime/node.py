@@ -240,6 +240,7 @@ class Node(Hands):
             "lost_leases": in_flight.lost_leases,
             "is_draining": self.parts.is_draining,
             "storage_reset": self.parts.trust.reset is not None,
+            **({} if self.link is None else {"link": dict(self.link.counters)}),
         }
 
     def _state(self) -> str:

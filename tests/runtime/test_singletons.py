@@ -273,6 +273,24 @@ async def moved_from(held: object, term: Term) -> Term | None:
 
 
 class TestItsTerm:
+    def test_a_link_that_another_cluster_uses_too_is_said_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """By the store its term runs, by the link another's has begun: its own node reaches it, and is told why others
+        do not."""
+
+        async def play(cluster: Cluster) -> None:
+            assert cluster.hub is not None
+            node = await cluster.start()
+            assert isinstance(await node.ref("tally").ask(Where()), Term)
+            stranger = cluster.hub.link(None, b"?" * 16)
+            await stranger.serve("tally", lambda path: node.node.root.ref("nobody").inbox, incarnation=1_000_000)
+            await cluster.clock.sleep(5 * LEASE_S)
+            assert await node.ref("tally").ask(Add(1)) == 1
+
+        run(play)
+
+        said = [record.message for record in caplog.records if "greater terms" in record.message]
+        assert len(said) == 1
+
     def test_what_it_enqueues_is_refused_once_its_term_is_over(self) -> None:
         async def play(cluster: Cluster) -> None:
             first = await cluster.start()
