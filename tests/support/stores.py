@@ -142,8 +142,10 @@ class RedisPlace(Place):
         await super().pass_time(seconds)
         with self.server.client() as client:
             for key in client.scan_iter(f"{{{self.namespace}}}:lease:*", count=1000):
-                for member in client.execute_command("ZRANGE", key, 0, -1) or ():
-                    client.execute_command("ZINCRBY", key, -seconds * 1000, member)
+                with client.pipeline(transaction=False) as back:
+                    for member in client.execute_command("ZRANGE", key, 0, -1) or ():
+                        back.execute_command("ZINCRBY", key, -seconds * 1000, member)
+                    back.execute()
             roles = f"{{{self.namespace}}}:roles"
             found: Any = client.hgetall(roles)
             for role, raw in found.items():

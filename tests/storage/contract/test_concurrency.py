@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from callboard.kernel.clock import ManualClock
 from callboard.storage.job import Claimed, JobState
 from callboard.storage.ports.store import Store
 from callboard.storage.records import CancelAnswer, Finish
 from tests.support.at_once import in_threads
-from tests.support.node_hands import NodeHands
+from tests.support.node_hands import ALL, NodeHands
 from tests.support.stores import Place
+
+SWEEPERS = 3
+SWEPT = 101  # jobs at most, in one sweep
 
 
 async def drain(hands: NodeHands) -> list[Claimed]:
@@ -54,21 +58,34 @@ async def test_inserts_of_the_same_jobs_in_threads_make_each_once(node: NodeHand
     assert len(await node.claim(1000)) == len(jobs)
 
 
-async def test_f56_rescuers_in_threads_take_each_expired_job_once(node: NodeHands, place: Place) -> None:
-    ids = await node.enqueue_many(200)
-    await node.claim(200, lease_ms=1_000)
+async def test_f56_sweepers_at_once_put_each_of_10000_expired_jobs_back_once(
+    store: Store, node: NodeHands, place: Place
+) -> None:
+    """No lock keeps sweepers apart: each round begins for all of them at the same moment, with the same jobs ahead."""
+    ids = [job_id for _ in range(10) for job_id in await node.enqueue_many(1_000)]
+    for _ in range(10):
+        await node.claim(1_000, lease_ms=1_000)
     await place.pass_time(2)
+    begin, end = threading.Barrier(SWEEPERS), threading.Barrier(SWEEPERS)
+    rounds: list[int] = []  # how many jobs each sweep took
 
-    async def rescue(hands: NodeHands) -> list[bytes]:
+    async def sweep(hands: NodeHands) -> list[bytes]:
         taken: list[bytes] = []
-        while rescued := await hands.rescue(limit=7):
+        while True:
+            begin.wait(timeout=30)
+            rescued = await hands.rescue(limit=SWEPT)
             taken += [one.id for one in rescued]
-        return taken
+            rounds.append(len(rescued))
+            end.wait(timeout=30)
+            if not any(rounds[-SWEEPERS:]):
+                return taken
 
-    first, second = await in_threads(place, rescue, rescue)
+    taken = await in_threads(place, *[sweep] * SWEEPERS)
 
-    assert sorted(first + second) == ids
-    assert {(await node.job(job_id)).crashes for job_id in ids} == {1}
+    assert sorted(chain(*taken)) == ids
+    jobs = await store.jobs.select(ALL, limit=len(ids) + 1)
+    assert len(jobs) == len(ids)
+    assert {(job.state, job.crashes, job.attempt, job.claim_token) for job in jobs} == {(JobState.AVAILABLE, 1, 0, 1)}
 
 
 async def test_finish_and_rescue_at_once_have_one_winner_each(node: NodeHands, place: Place) -> None:
