@@ -46,6 +46,14 @@ class Clock(Protocol):
         """A function that gives what `monotonic` gives, for whoever calls it for every message."""
         return self.monotonic
 
+    def wall_reader(self) -> Callable[[], int]:
+        """Likewise for `wall_ms`."""
+        return self.wall_ms
+
+    def steady_reader(self) -> Callable[[], float]:
+        """Likewise for seconds as those of `monotonic` that also pass while the machine sleeps, if they can be had."""
+        return self.monotonic_reader()
+
     def now(self) -> datetime:
         """Wall time as an aware UTC datetime."""
         return datetime.fromtimestamp(self.wall_ms() / 1000, UTC)
@@ -112,6 +120,11 @@ class SystemClock(Clock):
 
     def monotonic_reader(self) -> Callable[[], float]:
         return time.monotonic
+
+    def steady_reader(self) -> Callable[[], float]:
+        # On Linux CLOCK_MONOTONIC leaves sleep out; on macOS it counts it, and `time.monotonic` does not.
+        clock_id = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+        return time.monotonic if clock_id is None else partial(time.clock_gettime, clock_id)
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000

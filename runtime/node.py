@@ -25,6 +25,7 @@ from ..storage.ids import IdFactory
 from ..storage.messages import Committed
 from ..storage.ports.store import Store
 from ..storage.ports.transaction import TransactionStore
+from ..storage.store_clock import StoreClock
 from ..storage.urls import store_of
 from .asking import Asking
 from .definitions import Definitions
@@ -51,9 +52,10 @@ class Node(Hands):
         self.loop = asyncio.get_running_loop()
         self.store: Store = _store(runtime, environment)
         self.health = StoreHealth()
+        clock = StoreClock(environment.clock, self.store.wall_ms)  # the store's moments are the same for all nodes
         self.parts = NodeParts(
             boot_id=environment.entropy(16),
-            clock=environment.clock,
+            clock=clock,
             rng=environment.rng,
             log=NodeLog("callboard.node"),
             definitions=Definitions(runtime),
@@ -68,9 +70,9 @@ class Node(Hands):
             runtime=runtime,
         )
         self.link: Link | None = link_of(runtime, environment, self.parts)
-        self.ids = IdFactory(environment.clock, environment.entropy)
+        self.ids = IdFactory(clock, environment.entropy)
         self._entropy = environment.entropy
-        self._started_at = environment.clock.wall_ms()
+        self._started_at = 0
         self.queues: dict[str, int] = {}  # that it works on, with their slots
         self.drain_asked = asyncio.Event()  # by an operator, elsewhere
         self._work: list[str] = []
@@ -81,6 +83,7 @@ class Node(Hands):
     async def open(self) -> None:
         """Open the store and start the client's part of the tree. Raises what `Store.open` raises."""
         await self.store.open(migrate=self._runtime.migrate or self.store.is_embedded)
+        self._started_at = self.parts.clock.wall_ms()
         try:
             if self.link is not None:
                 await open_link(self.link)

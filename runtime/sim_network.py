@@ -25,6 +25,7 @@ from ..kernel.errors import CallboardError
 from ..storage.errors import Unavailable
 from ..storage.ports.store import Store
 from ..storage.records import Wakeup
+from ..storage.store_clock import StoreTime
 from .environment import environment_here
 from .sim_loop import SimLoop
 from .sim_remote import Ears, Line, RemoteStore
@@ -106,7 +107,7 @@ class Network:
 
     def _wrap(self, store: Store, machine: object) -> Store:
         assert isinstance(machine, Machine)
-        return RemoteStore(store, _MachineLine(self, machine))
+        return RemoteStore(store, _MachineLine(self, machine), StoreTime(environment_here().clock))
 
     async def connect(self, machine: Machine) -> None:
         """Reach the store for the first time. Raises `Unavailable` after the time-out where the machine is cut off."""

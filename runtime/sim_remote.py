@@ -12,6 +12,9 @@ from ..storage.ports.jobs import HeartbeatStore
 from ..storage.ports.store import Store
 from ..storage.ports.wakeups import WakeupStore
 from ..storage.records import Beat, Finding, HeartbeatReply, Wakeup
+from ..storage.store_clock import StoreTime
+
+HALF_MS = 0.5  # what a time in whole milliseconds lacks, on average
 
 
 class Line(Protocol):
@@ -45,26 +48,31 @@ class Line(Protocol):
 
 
 class RemoteStore(Store):
-    """`inner` at the other end of `line`."""
+    """`inner` at the other end of `line`. Its clock is known here as that of a server is: from some of its replies."""
 
     transactions = None
 
-    def __init__(self, inner: Store, line: Line) -> None:
+    def __init__(self, inner: Store, line: Line, time: StoreTime) -> None:
         self.is_durable = inner.is_durable
         self.is_shared = inner.is_shared
         self.is_embedded = inner.is_embedded
         self.commits_together = inner.commits_together
         self._inner = inner
         self._line = line
-        self.jobs: Any = _Port("jobs", inner.jobs, line)
-        self.queues: Any = _Port("queues", inner.queues, line)
-        self.nodes: Any = _Port("nodes", inner.nodes, line)
-        self.roles: Any = _Port("roles", inner.roles, line)
-        self.controls: Any = _Port("controls", inner.controls, line)
+        self._time = time
+        self._replies = replies = _Replies(line, time, inner.wall_ms)
+        self.wall_ms = time.wall_ms
+        self.jobs: Any = _Port("jobs", inner.jobs, replies)
+        self.queues: Any = _Port("queues", inner.queues, replies)
+        self.nodes: Any = _Port("nodes", inner.nodes, replies)
+        self.roles: Any = _Port("roles", inner.roles, replies)
+        self.controls: Any = _Port("controls", inner.controls, replies)
         self.wakeups = _RemoteWakeups(inner.wakeups, line)
 
     async def open(self, *, migrate: bool = True) -> None:
+        asked = self._time.asks()
         await self._line.connect()
+        self._time.told(self._inner.wall_ms() + HALF_MS, asked)
         await self._inner.open(migrate=migrate)
 
     async def close(self) -> None:
@@ -72,39 +80,70 @@ class RemoteStore(Store):
         await self._inner.close()
 
     def heartbeats(self) -> HeartbeatStore:
-        return _RemoteHeartbeat(self._inner.heartbeats(), self._line)
+        return _RemoteHeartbeat(self._inner.heartbeats(), self._replies)
 
     async def examine(self) -> Sequence[Finding]:
         found: Sequence[Finding] = await self._line.call("examine", self._inner.examine, (), {})
         return found
 
 
+class _Replies:
+    """Calls over a line, some of which bring the store's time back."""
+
+    def __init__(self, line: Line, time: StoreTime, store_ms: Callable[[], int]) -> None:
+        self._line = line
+        self._time = time
+        self._store_ms = store_ms
+
+    def call(
+        self, method: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Awaitable[Any]:
+        """As `Line.call`; it asks for the time when that is due."""
+        call = self.ask if self._time.is_due else self._line.call
+        return call(method, function, args, kwargs)
+
+    async def ask(
+        self, method: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """As `Line.call`; it asks for the time."""
+        told: list[int] = []
+
+        async def tell_time(*args: Any, **kwargs: Any) -> Any:
+            told.append(self._store_ms())
+            return await function(*args, **kwargs)
+
+        asked = self._time.asks()
+        value = await self._line.call(method, tell_time, args, kwargs)
+        self._time.told(told[-1] + HALF_MS, asked)
+        return value
+
+
 class _Port:
     """Any port all of whose methods are calls."""
 
-    def __init__(self, name: str, inner: Any, line: Line) -> None:
+    def __init__(self, name: str, inner: Any, replies: _Replies) -> None:
         self._name = name
         self._inner = inner
-        self._line = line
+        self._replies = replies
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
         return partial(self._call, f"{self._name}.{method}", getattr(self._inner, method))
 
     def _call(self, method: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
-        return self._line.call(method, function, args, kwargs)
+        return self._replies.call(method, function, args, kwargs)
 
 
 class _RemoteHeartbeat(HeartbeatStore):
-    def __init__(self, inner: HeartbeatStore, line: Line) -> None:
+    def __init__(self, inner: HeartbeatStore, replies: _Replies) -> None:
         self._inner = inner
-        self._line = line
+        self._replies = replies
 
     async def open(self) -> None:
         await self._inner.open()
 
     async def heartbeat(self, beats: Sequence[Beat], *, boot_id: bytes, lease_ms: int, report: bytes) -> HeartbeatReply:
         options = {"boot_id": boot_id, "lease_ms": lease_ms, "report": report}
-        reply: HeartbeatReply = await self._line.call("heartbeat", self._inner.heartbeat, (beats,), options)
+        reply: HeartbeatReply = await self._replies.ask("heartbeat", self._inner.heartbeat, (beats,), options)
         return reply
 
     async def close(self) -> None:

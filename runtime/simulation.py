@@ -76,8 +76,9 @@ class Machine:
     """One computer of a simulation: runs `main()` until that returns, or until it crashes.
 
     Made within `simulate`. Whatever `main` starts belongs to it, actors and attempts of the runtimes it opens too.
-    Its wall clock may be `ahead_s` seconds ahead of the stores' (or behind: below 0), and jumps when that is set anew;
-    its clocks may gain `drift` seconds in each. The event loop itself, and so `asyncio.sleep`, keeps the true time.
+    Its wall clock may be `ahead_s` seconds ahead of the stores' (or behind: below 0), and jumps when that is set anew,
+    which no job should notice: on a network, what a runtime does goes by its store's clock. Its clocks may gain `drift`
+    seconds in each. The event loop itself, and so `asyncio.sleep`, keeps the true time.
     """
 
     def __init__(

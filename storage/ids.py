@@ -33,7 +33,7 @@ class IdFactory:
     """
 
     def __init__(self, clock: Clock, entropy: Callable[[int], bytes]) -> None:
-        self._clock = clock
+        self._wall_ms = clock.wall_reader()
         self._entropy = entropy
         self._last = 0  # milliseconds << 12 | counter: the 60 bits that order ids
         self._tails: list[int] = []  # the other half of ids to come; made in pools, which costs half
@@ -46,7 +46,7 @@ class IdFactory:
         """So many of them, in order."""
         if not count:
             return []
-        stamp = max(self._clock.wall_ms() << 12, self._last + 1)
+        stamp = max(self._wall_ms() << 12, self._last + 1)
         self._last = stamp + count - 1
         while len(self._tails) < count:
             self._tails += [tail & _RANDOM | _VARIANT for tail in _POOL.unpack(self._entropy(_POOL.size))]

@@ -12,6 +12,7 @@ from ..kernel.clock import Clock
 from .errors import InvalidStore
 from .ports.store import Store
 from .shown import without_password
+from .store_clock import StoreTime
 
 DEFAULT_STORE = "sqlite:///callboard.db"
 _EXPECTED = "expected memory://, sqlite:///relative.db or sqlite:////absolute.db"
@@ -67,7 +68,7 @@ def _redis(shown: str, parts: SplitResult, clock: Clock) -> Store:
         if (exc.name or "").partition(".")[0] not in ("redis", "hiredis"):
             raise
         raise InvalidStore("a Redis store needs the package redis: pip install 'callboard[redis]'") from None
-    return RedisStore(address, clock=clock)
+    return RedisStore(address, clock=clock, time=StoreTime(clock))
 
 
 def _postgres(url: str, clock: Clock) -> Store:
@@ -77,4 +78,4 @@ def _postgres(url: str, clock: Clock) -> Store:
         if (exc.name or "").partition(".")[0] != "asyncpg":
             raise
         raise InvalidStore("a PostgreSQL store needs the package asyncpg: pip install 'callboard[postgres]'") from None
-    return PostgresStore(url, clock=clock)
+    return PostgresStore(url, clock=clock, time=StoreTime(clock))

@@ -39,6 +39,7 @@ class MemoryStore(Store):
     def _use(self, board: Board, clock: Clock) -> None:
         self._board = board
         self._clock = clock
+        self.wall_ms = clock.wall_reader()
         self.jobs = MemoryJobs(board, clock)
         self.queues = MemoryQueues(board)
         self.nodes = MemoryNodes(board, clock)

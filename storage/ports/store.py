@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..records import Finding
@@ -30,6 +30,7 @@ class Store(Protocol):
     controls: ControlStore
     wakeups: WakeupStore
     transactions: TransactionStore | None  # None: it has no connection that a caller could have a transaction on
+    wall_ms: Callable[[], int]  # now by the store's clock, as this process knows it; its own until the store is open
 
     @abstractmethod
     async def open(self, *, migrate: bool = True) -> None:

@@ -6,7 +6,7 @@
 
 `options.py` reads the URL, `opening.py` accepts a server or refuses it, and migrates; `upkeep.py` keeps busy tables
 lean.
-Leases go by the server's clock; run_at and everything a person reads by the clock of the node that writes it.
+All times are the server's: it keeps the leases itself, and of its wall clock nodes know enough (`store_clock.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ...kernel.clock import Clock
 from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
+from ..store_clock import StoreClock, StoreTime
 from .controls import PostgresControls
 from .examine import examine
 from .heartbeats import PostgresHeartbeat
@@ -52,9 +53,14 @@ class PostgresStore(Store):
         *,
         clock: Clock,
         rng: random.Random | None = None,  # jitter; seeded by the system
+        time: StoreTime | None = None,  # keeps to the server's wall clock; None: wall time is that of `clock`
     ) -> None:
+        self._own_clock = clock
+        if time is not None:
+            clock = StoreClock(clock, time.wall_ms)
         self._clock = clock
-        self._server = Server(options_of(url), rng or random.Random())
+        self.wall_ms = clock.wall_reader()
+        self._server = Server(options_of(url), rng or random.Random(), time)
         self._lanes = Lanes(self._server)
         self.upkeep = Upkeep(self._lanes.upkeep)
         self.jobs = self._jobs = PostgresJobs(self._lanes, self.upkeep, clock)
@@ -83,4 +89,4 @@ class PostgresStore(Store):
         return PostgresHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await self._lanes.reads.run(lambda connection: examine(connection, self._server, self._clock))
+        return await self._lanes.reads.run(lambda connection: examine(connection, self._server, self._own_clock))

@@ -37,7 +37,11 @@ class PostgresHeartbeat(HeartbeatStore):
         self._timeout_s = min(TIMEOUT_S, max(lease_ms / 4000, _LEAST_S))
         named = {beat.id: beat._replace(progress=beat.progress or self._unsent.get(beat.id)) for beat in beats}
         renewed = await self._renew(list(named.values()), boot_id, lease_ms)
-        [[up_ms, store_id]] = await self._fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
+        time = self._server.time
+        asked = time.asks() if time is not None else 0.0
+        [[up_ms, now_ms, store_id]] = await self._fetch("nodes/beat", boot_id, self._clock.wall_ms(), report)
+        if time is not None:
+            time.told(now_ms, asked)
         if store_id != self._server.store_id:
             raise StorageReset(f"{self._server.shown} was emptied or replaced")
         held = dict(await self._held(boot_id))

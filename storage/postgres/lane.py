@@ -26,6 +26,7 @@ import asyncpg
 from ...kernel.clock import SystemClock
 from ..errors import StorageError, Unavailable
 from ..statements import load
+from ..store_clock import StoreTime
 from .array_types import tell_of_arrays
 from .identity import bound_to
 from .options import DEFAULT_SCHEMA, Options
@@ -43,16 +44,18 @@ TIMEOUT_S = 8.0
 CONNECT_S = 5.0
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.005
+NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::double precision"
 _FULL_S = 1.0  # that a server is taken for full after it said so
 
 
 class Server:
     """How to reach the server, and what to say to it; shared by the lanes of a store."""
 
-    def __init__(self, options: Options, rng: random.Random) -> None:
+    def __init__(self, options: Options, rng: random.Random, time: StoreTime | None = None) -> None:
         self.options = options
         self.shown = options.shown
         self.rng = rng
+        self.time = time  # what this process knows of the server's clock; None: it does not go by it
         self._store_id = ""
         self._texts: dict[str, str] = {}
 
@@ -96,14 +99,26 @@ class Server:
         except BaseException:
             connection.terminate()
             raise
+        if self.time is not None:
+            self.time.doubt()
         return connection
+
+    async def read_time(self, connection: Connection) -> None:
+        """Learn the server's time, if that is due."""
+        time = self.time
+        if time is not None and time.is_due:
+            asked = time.asks()
+            time.told(await connection.fetchval(NOW), asked)
 
 
 class Lane:
     """One connection, one call at a time."""
 
-    def __init__(self, server: Server, *, halves: bool = False, spare: Lane | None = None) -> None:
+    def __init__(
+        self, server: Server, *, halves: bool = False, tells_time: bool = False, spare: Lane | None = None
+    ) -> None:
         self.server = server
+        self._tells_time = tells_time  # it asks for the server's, too, when that is due
         self._spare = spare
         self._full_until = 0.0
         self._halves = halves  # what took too long is not tried again as it is: the caller asks for less
@@ -140,7 +155,10 @@ class Lane:
                 try:
                     if self._is_without() and self._spare is not None:
                         return await self._spare.run(work, is_new_work=is_new_work)
-                    return await work(await self._connected())
+                    connection = await self._connected()
+                    if self._tells_time:
+                        await self.server.read_time(connection)
+                    return await work(connection)
                 except StorageError:
                     raise
                 except asyncpg.TooManyConnectionsError as error:

@@ -10,7 +10,7 @@ class Lanes:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.work = Lane(server)  # inserts, operators' verbs, rescue, nodes
+        self.work = Lane(server, tells_time=True)  # inserts, operators' verbs, rescue, nodes
         self.claims = Lane(server, halves=True, spare=self.work)
         self.ends = Lane(server, spare=self.work)
         self.reads = Lane(server, spare=self.work)

@@ -26,6 +26,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from ...kernel.transport.redis_connection import RedisConnection, RedisTarget, Word
 from ..errors import Unavailable
 from ..role import Term, name_bytes
+from ..store_clock import StoreTime
 from .address import Address
 from .faults import translate
 from .keys import Keys
@@ -69,11 +70,12 @@ def subscriber(address: Address) -> aio.Redis:
 class Server:
     """One store's way to its server: scripts and the few plain commands, with the errors of `storage/errors.py`."""
 
-    def __init__(self, address: Address, *, timeout_s: float = SOCKET_TIMEOUT_S) -> None:
+    def __init__(self, address: Address, *, timeout_s: float = SOCKET_TIMEOUT_S, time: StoreTime | None = None) -> None:
         self.address = address
         self.keys = Keys(address.namespace)
         self.store_id = b""  # of the store that was opened; every script compares it
         self.timeout_s = timeout_s  # for a connection, and for each answer
+        self.time = time  # what this process knows of the server's clock; None: it does not go by it
         self.is_open = False
         self._connection: RedisConnection | None = None
         self._connecting: asyncio.Task[RedisConnection] | None = None
@@ -122,9 +124,19 @@ class Server:
         lines = bytes(await self.command("INFO")).decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
+    async def read_time(self) -> None:
+        """Learn the server's time, if that is due."""
+        time = self.time
+        if time is not None and time.is_due:
+            asked = time.asks()
+            seconds, micros = await self.command("TIME")
+            time.told(int(seconds) * 1000 + int(micros) / 1000, asked)
+
     async def _run(
         self, script: Script, arguments: tuple[Word, ...], *, is_new_work: bool, fence: Term | None = None
     ) -> Any:
+        if self.time is not None and self.time.is_due:
+            await self.read_time()
         try:
             connection = await self._connected()
             try:
@@ -154,6 +166,8 @@ class Server:
             self._connecting = None
         if not connecting.cancelled() and connecting.exception() is None:
             self._connection = connecting.result()
+            if self.time is not None:
+                self.time.doubt()
 
     def _translated(self, error: Exception, *, is_new_work: bool = False, fence: Term | None = None) -> Exception:
         if isinstance(error, ReadOnlyError) and self._connection is not None:

@@ -4,10 +4,11 @@
 
 `keys.py` has the layout, `rows.py` the bytes, `opening.py` refuses what will not do, `wakeups.py` wakes the others.
 
-Times that people read come from the node's clock, leases from the server's (`TIME`), so no jump of a node's clock ends
-a lease. Durable is what the server's append-only file holds; a failover may lose what was acknowledged last, since
-Redis replicates behind the answer. So may a power cut, but for `appendfsync always`: a term granted in that moment is
-forgotten, and its number is given again; a fence compares the holder too, so neither passes for the other.
+All times are the server's (`TIME`): it keeps the leases itself, and of its wall clock nodes know enough
+(`store_clock.py`), so no jump of a node's clock moves anything. Durable is what the server's append-only file holds; a
+failover may lose what was acknowledged last, since Redis replicates behind the answer. So may a power cut, but for
+`appendfsync always`: a term granted in that moment is forgotten, and its number is given again; a fence compares the
+holder too, so neither passes for the other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ...kernel.clock import Clock
 from ..ports.jobs import HeartbeatStore
 from ..ports.store import Store
 from ..records import Finding
+from ..store_clock import StoreClock, StoreTime
 from .address import Address
 from .connection import SOCKET_TIMEOUT_S, Server
 from .controls import RedisControls
@@ -48,10 +50,15 @@ class RedisStore(Store):
         clock: Clock,
         timeout_s: float = SOCKET_TIMEOUT_S,  # for a connection, and for each answer; 5
         silence_s: float = SILENCE_S,  # twice that without a sign of life, and a subscription is made anew; 4
+        time: StoreTime | None = None,  # keeps to the server's wall clock; None: wall time is that of `clock`
     ) -> None:
         self.address = address
+        self._own_clock = clock
+        if time is not None:
+            clock = StoreClock(clock, time.wall_ms)
         self._clock = clock
-        self._server = Server(address, timeout_s=timeout_s)
+        self.wall_ms = clock.wall_reader()
+        self._server = Server(address, timeout_s=timeout_s, time=time)
         self.jobs = RedisJobs(self._server, clock)
         self.queues = RedisQueues(self._server)
         self.nodes = RedisNodes(self._server, clock)
@@ -63,6 +70,7 @@ class RedisStore(Store):
         self._server.open()
         try:
             await open_store(self._server, new_id=os.urandom(16), migrate=migrate)
+            await self._server.read_time()
         except BaseException:
             await self._server.close()
             raise
@@ -76,4 +84,4 @@ class RedisStore(Store):
         return RedisHeartbeat(self._server, self._clock)
 
     async def examine(self) -> Sequence[Finding]:
-        return await examine(self._server, self._clock)
+        return await examine(self._server, self._own_clock)

@@ -35,7 +35,11 @@ class RedisHeartbeat(HeartbeatStore):
         batch: list[Any] = [lease_ms, boot_id, rows.packed_sight(self._clock.wall_ms(), report)]
         for job_id, claim_token, progress in beats:
             batch += (job_id, claim_token, False if progress is None else progress)
-        lost, stopped, orphans = await self._server.call(_HEARTBEAT, rows.packed(batch))
+        time = self._opened.time
+        asked = time.asks() if time is not None else 0.0
+        lost, stopped, orphans, now_ms = await self._server.call(_HEARTBEAT, rows.packed(batch))
+        if time is not None:
+            time.told(now_ms + 0.5, asked)  # cut to whole milliseconds
         info = await self._server.info()
         return HeartbeatReply(
             [beats[index].id for index in lost],

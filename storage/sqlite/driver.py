@@ -58,6 +58,7 @@ class SqliteStore(Store):
     ) -> None:
         self.path = os.path.abspath(path)
         self._clock = clock
+        self.wall_ms = clock.wall_reader()
         self._reserve_bytes = reserve_bytes
         self._lock_timeout_s = lock_timeout_s
         self._host = host or Host()

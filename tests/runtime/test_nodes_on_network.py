@@ -8,14 +8,35 @@ from typing import Any
 
 import pytest
 
-from callboard import Ctx, JobFailed, Retry, Runtime, Settings
+from callboard import Ctx, JobFailed, JobState, Retry, Runtime, Settings
 from callboard.actors.node_log import NodeLog
 from callboard.testing import Carried, Machine, Network, simulate
 from tests.support.network_workload import NetworkWorkload
+from tests.support.skewed_nodes import Lived, SkewedNodes
 from tests.support.workload import problems_of
 
 STORE = "redis://anywhere/0"
 LEASE_S = 2.0
+# What SkewedNodes comes to, and when its attempts begin by the store's clock, from the beginning.
+ENDS = {
+    "late": (JobState.COMPLETED, 1, 90),  # its deadline, from when it was enqueued
+    "dated": (JobState.COMPLETED, 1, None),
+    "flaky": (JobState.COMPLETED, 3, 3),
+    "frugal": (JobState.FAILED, 3, None),
+    "sleepy": (JobState.COMPLETED, 1, 1),
+    "parent": (JobState.COMPLETED, 1, None),
+    "child": (JobState.COMPLETED, 1, None),
+}
+BEGUN = {
+    "late": [61.0],
+    "dated": [100.0],
+    "flaky": [1.0, 21.0, 41.0],
+    "frugal": [1.0, 21.0, 41.0],
+    "sleepy": [1.0, 31.0, 61.0],
+    "parent": [1.0],
+    "child": [26.0],
+}
+WITHIN_S = 0.4  # a call takes up to 0.04 s, and each moment comes after a few
 SETTINGS = Settings(lease=LEASE_S, leader_lease=LEASE_S, max_crashes=1000)
 
 
@@ -40,6 +61,34 @@ async def rows(beside: Runtime) -> int:
 
 class TestWrongClocks:
     """F46: the wall clocks of two nodes differ by five minutes and more."""
+
+    def test_every_moment_of_a_jobs_life_is_one_of_the_stores_clock(self) -> None:
+        """Delays, pauses before retries, a retry budget, snoozes, `at=`, what a handler enqueues, retention."""
+        lived = simulate(SkewedNodes((300.0, -300.0)).live).value
+
+        assert lived.ends == ENDS
+        assert lived.begun == {name: pytest.approx(moments, abs=WITHIN_S) for name, moments in BEGUN.items()}
+        assert lived.told == pytest.approx(BEGUN["flaky"][1:], abs=WITHIN_S)
+        assert {name: moments[1:] for name, moments in lived.stored.items()} == {
+            name: pytest.approx([moments[-1]] * 3, abs=WITHIN_S) for name, moments in BEGUN.items()
+        }
+        assert len(lived.prune_off_s) > 4
+        assert lived.prune_off_s == pytest.approx([0.0] * len(lived.prune_off_s), abs=WITHIN_S)
+        assert lived.left == 0
+
+    @pytest.mark.parametrize("jump_s", [0.0, 3600.0, -3600.0])
+    @pytest.mark.parametrize("ahead_s", [(0.0, 0.0), (300.0, -300.0), (-300.0, 300.0)])
+    def test_f46_a_run_is_the_same_event_for_event_whatever_the_clocks_of_its_machines_say(
+        self, ahead_s: tuple[float, float], jump_s: float
+    ) -> None:
+        """Of the nodes and of the client. Nothing is left to tell apart: no end, no moment, not a single call."""
+
+        def ran(ahead_s: tuple[float, float], jump_s: float) -> tuple[Lived, str]:
+            jumps = [(12.0, jump_s), (35.0, -jump_s), (52.0, -jump_s), (70.0, jump_s)]
+            done = simulate(SkewedNodes(ahead_s, jumps=jumps).live)
+            return done.value, done.event_hash
+
+        assert ran(ahead_s, jump_s) == ran((0.0, 0.0), 0.0)
 
     @pytest.mark.parametrize("ahead_s", [300.0, -300.0])
     def test_a_job_that_is_due_later_is_waited_for_and_not_asked_for_without_end(self, ahead_s: float) -> None:
@@ -90,7 +139,6 @@ class TestWrongClocks:
         simulate(main)
 
     def test_jobs_end_as_with_true_clocks(self) -> None:
-        """Only later: moments to run at are the enqueuing node's own."""
         for seed in range(2):
             left = simulate(NetworkWorkload(seed, skew_s=300.0).storm, seed=seed).value
             assert left.wrong + problems_of(left.outcome, crashes=True) == [], f"seed {seed}"

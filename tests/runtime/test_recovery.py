@@ -114,7 +114,8 @@ def run(play: Callable[[Cluster], Awaitable[None]], *, seed: int = 0) -> None:
 
 
 def clock_of(runtime: Runtime) -> ShiftedClock:
-    clock = runtime.node.parts.clock
+    assert runtime._environment is not None
+    clock = runtime._environment.clock
     assert isinstance(clock, ShiftedClock)
     return clock
 

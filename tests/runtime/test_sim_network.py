@@ -11,6 +11,7 @@ import pytest
 
 from callboard import Runtime
 from callboard.kernel.errors import CallboardError
+from callboard.runtime.environment import environment_here
 from callboard.runtime.simulation import BEGAN_MS
 from callboard.storage.errors import TermOver, Unavailable
 from callboard.storage.job import NewJob
@@ -326,7 +327,7 @@ class TestClocks:
     ) -> None:
         async def look(seen: list[float]) -> None:
             async with Runtime(STORE) as runtime:
-                clock = runtime.node.parts.clock
+                clock = environment_here().clock
                 await asyncio.sleep(100.0 - now_s())
                 seen += [clock.monotonic(), (clock.wall_ms() - BEGAN_MS) / 1000]
                 await clock.sleep(11.0)
@@ -344,6 +345,29 @@ class TestClocks:
 
         assert seen == [pytest.approx(monotonic_s), pytest.approx(wall_s), pytest.approx(slept_s)]
         assert inserted_ms / 1000 == pytest.approx(100.0 + slept_s, abs=0.001)
+
+    @pytest.mark.parametrize("ahead_s", [300.0, -300.0])
+    def test_a_runtime_goes_by_the_stores_wall_clock(self, ahead_s: float) -> None:
+        """As far as replies can tell it, which take 1 to 20 ms each way. Elsewhere it stands beside its store."""
+
+        async def look(off_ms: list[float]) -> None:
+            for url in (STORE, "memory://"):
+                async with Runtime(url) as runtime:
+                    for _ in range(3):
+                        off_ms.append(runtime.node.parts.clock.wall_ms() - BEGAN_MS - now_s() * 1000)
+                        await asyncio.sleep(100.0)
+                        await runtime.enqueue("any")
+
+        async def main() -> list[float]:
+            off_ms: list[float] = []
+            Network()
+            await Machine(lambda: look(off_ms), ahead_s=ahead_s).ended()
+            return off_ms
+
+        off_ms = simulate(main).value
+
+        assert len(off_ms) == 6
+        assert max(map(abs, off_ms)) <= 21.0
 
     def test_a_clock_that_stands_still_is_refused(self) -> None:
         async def main() -> None:

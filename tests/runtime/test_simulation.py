@@ -115,7 +115,7 @@ class TestRuntime:
         @runtime.job
         async def outer(ctx: Ctx) -> bool:
             async with Runtime("sqlite:///other.db") as other:
-                return bool(other.node.parts.clock is ctx.runtime.node.parts.clock)
+                return bool(other.node.parts.rng is ctx.runtime.node.parts.rng)
 
         async def main() -> bool:
             async with runtime.work():

@@ -145,6 +145,7 @@ class FaultyStore(Store):
         self.transactions = inner.transactions
         self.is_embedded = inner.is_embedded
         self.commits_together = inner.commits_together
+        self.wall_ms = inner.wall_ms
         self._faults = _Faults(plan)
         self.jobs = _FaultyJobs(inner.jobs, self._faults)
         self.queues = _FaultyQueues(inner.queues, self._faults)

@@ -33,6 +33,7 @@ MAY_SLEEP = {
     "tests/runtime/test_recovery.py": _VIRTUAL,
     "tests/runtime/test_singletons.py": _VIRTUAL,
     "tests/support/network_workload.py::NetworkWorkload": _VIRTUAL,
+    "tests/support/skewed_nodes.py::SkewedNodes": _VIRTUAL,
     "tests/support/workload.py::Workload": _VIRTUAL,
     "tests/support/servers/postgres.py::_launch": _START,
     "tests/support/servers/redis.py::RedisServer": _START,

@@ -1,7 +1,9 @@
 -- BATCH: lease_ms, boot id, what `seen` keeps of the node, then for each beat id, token, progress (false: no news)
--- Answers the positions of the lost and of those to be cancelled, and for each orphan id, token, queue.
+-- Answers the positions of the lost and of those to be cancelled, for each orphan id, token, queue, and
+-- the server's time.
 local lease_ms, boot, seen, WIDTH = BATCH[1], BATCH[2], BATCH[3], 3
-local lease_until, leases = score(server_ms() + lease_ms), lease_key(boot)
+local now = server_ms()
+local lease_until, leases = score(now + lease_ms), lease_key(boot)
 local held = redis.call('ZRANGE', leases, 0, -1)
 local heads = heads_of(held)
 
@@ -27,4 +29,4 @@ write_beyond_maxmemory()
 call('ZADD', leases, renewed)
 call('HSET', PROGRESS, progress)
 if redis.call('HEXISTS', NODES, boot) == 1 then redis.call('HSET', SEEN, boot, seen) end
-return { lost, stopped, orphans }
+return { lost, stopped, orphans, now }
