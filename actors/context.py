@@ -74,12 +74,12 @@ class Ctx(ContextMarker):
 
     @property
     def enqueued_at(self) -> datetime:
-        """When the job was enqueued, aware UTC."""
+        """When the job was enqueued, aware UTC, by the store's clock."""
         return datetime.fromtimestamp(self._job.inserted_at / 1000, UTC)
 
     @property
     def deadline(self) -> datetime | None:
-        """When the attempt's timeout ends it, aware UTC; None without a timeout."""
+        """When the attempt's timeout ends it, aware UTC, by the store's clock; None without a timeout."""
         if self._attempt.deadline is None:
             return None
         left_s = self._attempt.deadline - self._node.clock.monotonic()

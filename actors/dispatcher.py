@@ -49,7 +49,7 @@ class Dispatcher(Actor):
         self._assigned = 0  # jobs handed over, as the worker counts them
         self._may_have_work = True
         self._timer: Timer | None = None
-        self._too_early = 0  # claims in a row of what was due by this node's clock and not yet by the store's
+        self._too_early = 0  # claims in a row of what was due by what this node knows of the store's clock, and was not
 
     async def started(self) -> None:
         self._storage = self.context.ref(self._node.lanes.claims)
@@ -109,8 +109,9 @@ class Dispatcher(Actor):
         wait_s = self._node.poll_s * self._node.rng.uniform(0.75, 1.0)
         if reply.next_run_at is not None:
             due_in_s = (reply.next_run_at - self.context.clock.wall_ms()) / 1000
-            # The store would have given what is due. What is due only here tells that this clock is ahead, nobody knows
-            # how much: asked for again and again, a job of the next minutes would keep the store busy.
+            # The store would have given what is due. What is due only here tells that what is known of its clock is
+            # ahead, by half a round trip as a rule, by more if somebody has just set it: asked for again and again, a
+            # job of the next minutes would keep the store busy.
             self._too_early = self._too_early + 1 if due_in_s <= 0 and not reply.jobs else 0
             wait_s = min(wait_s, max(due_in_s, SHORTEST_SLEEP_S * 2 ** min(self._too_early, 16)))
         self._look_in(wait_s)

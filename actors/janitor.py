@@ -59,7 +59,8 @@ class Janitor(Actor):
         self.context.send_after(pause_s, Tidy())
 
     def _now_ms(self) -> int:
-        """Wall time, which may be set back and not forward: else a jump of a day would remove a day's results."""
+        """The store's wall time, which may be set back and not forward: else a jump of a day, of the clock of a file's
+        machine, say, would remove a day's results."""
         elapsed_s = self.context.clock.monotonic() - self._began
         return min(self.context.clock.wall_ms(), self._began_ms + int(elapsed_s * 1000))
 

@@ -39,7 +39,7 @@ class NodeParts:
     """Put together once by `runtime/tree.py`; the actors hold it for the node's life."""
 
     boot_id: bytes
-    clock: Clock
+    clock: Clock  # its wall time is the store's
     rng: random.Random
     log: NodeLog
     definitions: Mapping[str, JobDefinition]

@@ -24,6 +24,7 @@ from ..kernel.transport.port import Link
 from ..storage.control import Control
 from ..storage.ports.store import Store
 from ..storage.records import Node, Wakeup
+from ..storage.store_clock import StoreClock
 from .environment import machine_environment
 
 WAIT_S = 10.0
@@ -144,7 +145,11 @@ async def asking(store: Store) -> AsyncIterator[Asking]:
     try:
         machine = machine_environment()
         yield Asking(
-            store, clock=machine.clock, entropy=machine.entropy, announce=store.wakeups.announce, changed=changed
+            store,
+            clock=StoreClock(machine.clock, store.wall_ms),
+            entropy=machine.entropy,
+            announce=store.wakeups.announce,
+            changed=changed,
         )
     finally:
         await store.wakeups.close()

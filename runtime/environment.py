@@ -19,7 +19,7 @@ from ..storage.ports.store import Store
 class Environment:
     """Handed to a node when it is opened."""
 
-    clock: Clock
+    clock: Clock  # the machine's; jobs go by the store's wall time, where that has a clock of its own
     rng: random.Random
     entropy: Callable[[int], bytes]
     runs_threads: bool = True  # False: plain handlers run on the event loop, nothing may leave it

@@ -40,5 +40,5 @@ def _clock(ahead_ms: float, took_ms: float) -> Finding:
     if abs(ahead_ms) - took_ms / 2 < _APART_MS:
         return Finding("ok", "clock", text)
     return Finding(
-        "warn", "clock", f"{text}: jobs fall due by the clocks of the nodes, so let all machines follow one (NTP)"
+        "warn", "clock", f"{text}: jobs go by the server's; what programs name by themselves (at=) does not, so use NTP"
     )

@@ -127,7 +127,7 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A stored job, whole. Times are wall milliseconds UTC, except `lease_until`: the store's own lease clock."""
+    """A stored job, whole. Times are milliseconds UTC by the store's clock, except `lease_until`: its lease clock."""
 
     id: bytes
     name: str

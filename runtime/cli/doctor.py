@@ -94,9 +94,9 @@ def _say_whether_ready(place: operate.Place, pid: int | None, wanted: int, is_an
 
     lease_s = load_settings().lease_s
     host = None if is_anywhere else platform.node()
-    rows = operate.run(_nodes(place))
+    rows, now_ms = operate.run(_nodes(place))
     meant = [row for row in rows if host in (None, row.host) and pid in (None, row.pid)]
-    states = [state_of(row, operate.now_ms(), lease_s) for row in meant]
+    states = [state_of(row, now_ms, lease_s) for row in meant]
     working = states.count("ready")
     if as_json:
         print_json({"ready": working >= wanted, "nodes": working})
@@ -110,9 +110,9 @@ def _say_whether_ready(place: operate.Place, pid: int | None, wanted: int, is_an
         remark(f"ready: {working} node{'' if working == 1 else 's'}")
 
 
-async def _nodes(place: operate.Place) -> Sequence[Node]:
+async def _nodes(place: operate.Place) -> tuple[Sequence[Node], int]:
     async with operate.opened(place) as store:
-        return await store.nodes.list()
+        return await store.nodes.list(), operate.now_ms(store)
 
 
 async def _examine(place: operate.Place) -> Examined:
@@ -125,7 +125,7 @@ async def _examine(place: operate.Place) -> Examined:
             nodes=nodes,
             queues=await store.queues.list(),
             stranded=0,
-            now_ms=operate.now_ms(),
+            now_ms=operate.now_ms(store),
             lease_s=load_settings().lease_s,
         )
         alive = {node.boot_id for node in nodes if examined.is_alive(node)}

@@ -32,40 +32,37 @@ def enqueue(
     from ...actors.calls import encode_anonymous
     from ...actors.names import validate_name, validate_queue
     from ...storage.ids import format_id
+    from ...storage.job import NewJob
     from .output import print_json, remark
 
     values, keywords = read_arguments(args or [])
     delay_s = 0.0 if delay is None else read_seconds(delay, "--delay")
-    job = _new_job(
-        validate_name(name), validate_queue(queue), encode_anonymous(name, values, keywords), delay_s, priority
-    )
+    name, queue = validate_name(name), validate_queue(queue)
+    job = NewJob(b"", name, queue, encode_anonymous(name, values, keywords), priority, None)
     place = operate.place(store, wait)
-    operate.run(_insert(place, job))
+    job_id = operate.run(_insert(place, job, int(delay_s * 1000)))
     if as_json:
-        print_json({"id": format_id(job.id), "name": name, "queue": queue})
+        print_json({"id": format_id(job_id), "name": name, "queue": queue})
         return
-    print(format_id(job.id))
+    print(format_id(job_id))
     if place.is_default:
         remark(f"stored in {place.shown}; if your runtime names another store, give it with --store")
 
 
-def _new_job(name: str, queue: str, payload: bytes, delay_s: float, priority: int) -> NewJob:
+async def _insert(place: operate.Place, job: NewJob, delay_ms: int) -> bytes:
+    """The id under which the job was stored: that, and when it is due, by the store's clock."""
     from ...storage.ids import IdFactory
-    from ...storage.job import NewJob
+    from ...storage.records import Wakeup
+    from ...storage.store_clock import StoreClock
     from ..environment import machine_environment
 
     environment = machine_environment()
-    job_id = IdFactory(environment.clock, environment.entropy).new_id()
-    run_at = operate.now_ms() + int(delay_s * 1000) if delay_s else None
-    return NewJob(job_id, name, queue, payload, priority, run_at)
-
-
-async def _insert(place: operate.Place, job: NewJob) -> None:
-    from ...storage.records import Wakeup
-
     async with operate.opened(place, makes_file=True) as store:
-        await store.jobs.insert([job])
+        job_id = IdFactory(StoreClock(environment.clock, store.wall_ms), environment.entropy).new_id()
+        run_at = operate.now_ms(store) + delay_ms if delay_ms else None
+        await store.jobs.insert([job._replace(id=job_id, run_at=run_at)])
         await store.wakeups.announce([Wakeup("work", job.queue)])
+    return job_id
 
 
 def read_arguments(texts: list[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -112,8 +112,6 @@ async def pages(store: Store, wanted: JobFilter) -> AsyncIterator[list[Job]]:
         before = page[-1].id
 
 
-def now_ms() -> int:
-    """The wall clock, as rows keep it."""
-    from ...kernel.clock import SystemClock
-
-    return SystemClock().wall_ms()
+def now_ms(store: Store) -> int:
+    """Now, as the rows of that store, which is open, keep it."""
+    return store.wall_ms()

@@ -25,16 +25,17 @@ def prune(
     from .output import print_json, remark, span
 
     age_s = load_settings().retention_s if older_than is None else read_seconds(older_than, "--older-than")
-    removed = operate.run(_prune(operate.place(store, wait), operate.now_ms() - int(age_s * 1000)))
+    removed = operate.run(_prune(operate.place(store, wait), int(age_s * 1000)))
     if as_json:
         print_json({"pruned": removed, "older_than_s": age_s})
     else:
         remark(f"{removed:,} jobs pruned that ended more than {span(age_s)} ago")
 
 
-async def _prune(place: operate.Place, finished_before: int) -> int:
+async def _prune(place: operate.Place, age_ms: int) -> int:
     removed = 0
     async with operate.opened(place) as store:
+        finished_before = operate.now_ms(store) - age_ms
         while batch := await store.jobs.prune(finished_before=finished_before, limit=BATCH):
             removed += batch
     return removed

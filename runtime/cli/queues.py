@@ -25,18 +25,18 @@ def list_queues(store: StoreOption = None, wait: WaitOption = WAIT, as_json: Jso
     from .describe import queue_object, queue_table
     from .output import print_json, print_table, remark
 
-    rows = operate.run(_rows(operate.place(store, wait)))
+    rows, now_ms = operate.run(_rows(operate.place(store, wait)))
     if as_json:
         print_json({"queues": [queue_object(row) for row in rows]})
     elif rows:
-        print_table(*queue_table(rows, operate.now_ms()))
+        print_table(*queue_table(rows, now_ms))
     else:
         remark("no queues yet: one is there once a job was enqueued to it")
 
 
-async def _rows(place: operate.Place) -> Sequence[QueueRow]:
+async def _rows(place: operate.Place) -> tuple[Sequence[QueueRow], int]:
     async with operate.opened(place) as store:
-        return await store.queues.list()
+        return await store.queues.list(), operate.now_ms(store)
 
 
 @queues_app.command("pause")

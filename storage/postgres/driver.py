@@ -74,6 +74,7 @@ class PostgresStore(Store):
     async def open(self, *, migrate: bool = True) -> None:
         try:
             await open_schema(self._lanes.work, migrate=migrate)
+            self._server.ask_time_again()  # the first answer took longer: the question had to be planned
             self._server.opened(await read_store_id(self._lanes.work))
         except BaseException:
             await self._lanes.close()

@@ -99,9 +99,13 @@ class Server:
         except BaseException:
             connection.terminate()
             raise
+        self.ask_time_again()
+        return connection
+
+    def ask_time_again(self) -> None:
+        """Soon: what is known of it may be another server's, or not good enough."""
         if self.time is not None:
             self.time.doubt()
-        return connection
 
     async def read_time(self, connection: Connection) -> None:
         """Learn the server's time, if that is due."""

@@ -114,7 +114,7 @@ def test_a_node_that_was_not_seen_for_its_own_lease_is_lost(
 
     on_store(register)
     later = SystemClock().wall_ms() + 60_000
-    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: later)
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda store: later)
 
     said = cli("cluster", "status", "--json")
 

@@ -74,7 +74,7 @@ def test_a_node_that_is_gone_and_its_jobs_are_told(
 ) -> None:
     register(node_of())
     later = SystemClock().wall_ms() + 40_000
-    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: later)
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda store: later)
 
     said = cli("doctor", "--json")
 
@@ -101,7 +101,7 @@ def test_a_queue_that_is_far_behind_is_told(
     monkeypatch.setenv("CALLBOARD_LEASE", "1h")
     later = SystemClock().wall_ms() + 600_000
     register(node_of())
-    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: later)
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda store: later)
 
     assert findings(cli("doctor", "--json"))["warn", "queue mail"] == "1 jobs wait, the oldest for 10m"
 
@@ -156,9 +156,9 @@ def test_a_node_that_is_not_seen_for_its_own_lease_is_not_ready(
 ) -> None:
     register(replace(node_of(state="ready", lease_s=2.0), host=HERE.host))
     now_ms = SystemClock().wall_ms()
-    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: now_ms + 1000)
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda store: now_ms + 1000)
     fresh = cli("doctor", "--ready")
-    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda: now_ms + 3000)
+    monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda store: now_ms + 3000)
     late = cli("doctor", "--ready")
 
     assert (fresh.code, late.code) == (0, 1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from callboard.kernel.clock import SystemClock
 from tests.support.eventually import eventually_sync
 from tests.support.urls import fresh_url
 
@@ -111,6 +114,31 @@ def test_a_node_runs_jobs_is_examined_and_what_ended_is_pruned(here: Cli, folder
     assert (failure["kind"], failure["message"]) == ("ValueError", "no such user")
     assert here("prune", "--older-than", "0s", "--json").json["pruned"] == 1
     assert here("jobs", "list", "--json").json["matching"] == 1
+
+
+@pytest.mark.parametrize("ahead_s", [600, -600])
+def test_commands_go_by_the_clock_of_a_server(
+    here: Cli, url: str, ahead_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F46: on a machine whose own is ten minutes wrong. A file has no clock but its machine's."""
+    before = enqueued(here, "send", "1")
+    own = SystemClock.wall_ms
+    monkeypatch.setattr(SystemClock, "wall_ms", lambda clock: own(clock) + ahead_s * 1000)
+    after, later = enqueued(here, "send", "2"), enqueued(here, "send", "3", "--delay", "5m")
+
+    shown = {job["id"]: job for job in here("jobs", "list", "--json").json["jobs"]}
+    [clock] = [row for row in here("doctor", "--json").json["findings"] if row["subject"] == "clock"] or [None]
+    moments = {job_id: datetime.fromisoformat(job["run_at"]).timestamp() for job_id, job in shown.items()}
+
+    wrong_s = ahead_s if url.startswith("sqlite") else 0
+    assert moments[after] - moments[before] == pytest.approx(wrong_s, abs=60)
+    assert moments[later] - moments[before] == pytest.approx(wrong_s + 300, abs=60)
+    assert (clock is None) == url.startswith("sqlite")
+    assert clock is None or (clock["level"], "jobs go by the server's" in clock["text"]) == ("warn", True)
+    [line] = [line for line in here("jobs", "list", "--state", "scheduled").out.splitlines() if later in line]
+    assert re.search(r"\bin [1-5]m", line)
+    ids = sorted(shown)
+    assert url.startswith("sqlite") or ids == [before, after, later]
 
 
 def test_check_needs_no_store(cli: Cli, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,13 +133,13 @@ def test_what_a_store_holds_cannot_steer_the_terminal(cli: Cli, jobs: dict[str, 
 
 
 def test_a_fault_of_ours_is_raised_whole(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> int:
+    def broken(store: object) -> int:
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", broken)
 
     with pytest.raises(ZeroDivisionError, match="ours"):
-        cli("prune")
+        cli("enqueue", "send", "--delay", "1h")
 
 
 @pytest.mark.wheel

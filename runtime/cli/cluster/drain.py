@@ -64,7 +64,7 @@ async def _ended(store: Store, node: Node) -> None:
         row = next((row for row in await store.nodes.list() if row.boot_id == node.boot_id), None)
         if row is None:
             return
-        state = state_of(row, operate.now_ms(), lease_s)
+        state = state_of(row, operate.now_ms(store), lease_s)
         if state == LOST:
             raise CommandFailed(f"node {node.boot_id.hex()[:12]} was lost while it drained; others take its jobs over")
         if state == "draining" and executing_of(row) == 0:

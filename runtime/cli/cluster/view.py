@@ -44,7 +44,7 @@ async def look(store: Store, lease_s: float) -> View:
     nodes = await store.nodes.list()
     roles = await store.roles.list()
     queues = await store.queues.list()
-    return View(nodes, roles, queues, now_ms(), lease_s)
+    return View(nodes, roles, queues, now_ms(store), lease_s)
 
 
 def as_object(view: View) -> dict[str, object]:
