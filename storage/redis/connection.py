@@ -126,25 +126,30 @@ class Server:
 
     async def read_time(self) -> None:
         """Learn the server's time, if that is due."""
-        time = self.time
-        if time is not None and time.is_due:
-            asked = time.asks()
-            seconds, micros = await self.command("TIME")
-            time.told(int(seconds) * 1000 + int(micros) / 1000, asked)
+        try:
+            await self._read_time(await self._connected())
+        except (RedisError, OSError) as error:
+            raise self._translated(error) from error
 
     async def _run(
         self, script: Script, arguments: tuple[Word, ...], *, is_new_work: bool, fence: Term | None = None
     ) -> Any:
-        if self.time is not None and self.time.is_due:
-            await self.read_time()
         try:
             connection = await self._connected()
+            await self._read_time(connection)
             try:
                 return await connection.call("EVALSHA", script.digest, *arguments)
             except NoScriptError:
                 return await connection.call("EVAL", script.text, *arguments)
         except (RedisError, OSError) as error:
             raise self._translated(error, is_new_work=is_new_work, fence=fence) from error
+
+    async def _read_time(self, connection: RedisConnection) -> None:
+        time = self.time
+        if time is not None and time.is_due:
+            asked = time.asks()
+            seconds, micros = await connection.call("TIME")
+            time.told(int(seconds) * 1000 + int(micros) / 1000, asked)
 
     async def _connected(self) -> RedisConnection:
         if not self.is_open:

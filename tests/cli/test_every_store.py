@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from callboard.kernel.clock import SystemClock
+from callboard.kernel.codec import encode
+from callboard.storage.records import Node
+from callboard.storage.urls import store_of
 from tests.support.eventually import eventually_sync
 from tests.support.urls import fresh_url
 
@@ -122,23 +126,34 @@ def test_commands_go_by_the_clock_of_a_server(
 ) -> None:
     """F46: on a machine whose own is ten minutes wrong. A file has no clock but its machine's."""
     before = enqueued(here, "send", "1")
+    asyncio.run(register(url))
     own = SystemClock.wall_ms
     monkeypatch.setattr(SystemClock, "wall_ms", lambda clock: own(clock) + ahead_s * 1000)
     after, later = enqueued(here, "send", "2"), enqueued(here, "send", "3", "--delay", "5m")
 
     shown = {job["id"]: job for job in here("jobs", "list", "--json").json["jobs"]}
-    [clock] = [row for row in here("doctor", "--json").json["findings"] if row["subject"] == "clock"] or [None]
+    doctor = here("doctor", "--json").json
+    [clock] = [row for row in doctor["findings"] if row["subject"] == "clock"] or [None]
     moments = {job_id: datetime.fromisoformat(job["run_at"]).timestamp() for job_id, job in shown.items()}
 
     wrong_s = ahead_s if url.startswith("sqlite") else 0
     assert moments[after] - moments[before] == pytest.approx(wrong_s, abs=60)
     assert moments[later] - moments[before] == pytest.approx(wrong_s + 300, abs=60)
+    assert [node["alive"] for node in doctor["nodes"]] == [wrong_s <= 0]
     assert (clock is None) == url.startswith("sqlite")
     assert clock is None or (clock["level"], "jobs go by the server's" in clock["text"]) == ("warn", True)
     [line] = [line for line in here("jobs", "list", "--state", "scheduled").out.splitlines() if later in line]
     assert re.search(r"\bin [1-5]m", line)
     ids = sorted(shown)
     assert url.startswith("sqlite") or ids == [before, after, later]
+
+
+async def register(url: str) -> None:
+    """A node that was seen just now."""
+    store = store_of(url, clock=SystemClock(), disk_reserve_bytes=0)
+    await store.open()
+    await store.nodes.register(Node(bytes(16), "stage", 7, "0", store.wall_ms(), encode({"lease_s": 60.0})))
+    await store.close()
 
 
 def test_check_needs_no_store(cli: Cli, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from callboard import Ctx, Registry, Retry, Runtime
 from callboard.kernel.clock import Clock, ManualClock, SystemClock
 from callboard.runtime.environment import Environment
+from callboard.storage.errors import Unavailable
 from callboard.storage.job import JobState
 from callboard.storage.ports.store import Store
 from callboard.storage.records import Node
@@ -269,6 +270,17 @@ class TestOnServers:
 
         assert abs(node.clock.wall_ms() - await server_ms(place)) < NEAR_MS
 
+    async def test_whoever_answers_on_a_new_connection_is_asked(
+        self, place: Place, own: ManualClock, node: NodeHands
+    ) -> None:
+        """It may be another server, under the same name, with another clock."""
+        own.advance(FRESH_S - 1.0)  # so long its own clock ran, and the server's did not
+
+        await end_connections(place)
+        await eventually(lambda: answers(node))
+
+        assert node.clock.wall_ms() - await server_ms(place) < FRESH_S * 500
+
     @pytest.mark.parametrize("ahead_s", [WRONG_S, -WRONG_S])
     async def test_a_runtime_whose_machines_differ_by_ten_minutes_works_as_others_do(
         self, place: Place, ahead_s: float
@@ -295,6 +307,26 @@ class TestOnServers:
         for moment in (job.enqueued_at, job.run_at, job.started_at, job.finished_at):
             assert began - NEAR_MS < moment.timestamp() * 1000 < ended + NEAR_MS
         assert job.run_at <= job.started_at
+
+
+async def end_connections(place: Place) -> None:
+    """Of this test's store."""
+    if isinstance(place, RedisPlace):
+        with place.server.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    else:
+        await postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'callboard'"
+        )
+
+
+async def answers(node: NodeHands) -> bool:
+    """Whether the store takes a job."""
+    try:
+        await node.enqueue()
+    except Unavailable:
+        return False
+    return True
 
 
 def runtime_at(place: Place, ahead_s: float) -> Runtime:
