@@ -24,7 +24,8 @@ WRITE_S = 30.0  # the longest a caller waits for a store that does not answer
 async def enqueue_one(runtime: Runtime, call: Call[T]) -> Handle[T]:
     """As `Runtime.enqueue_call`."""
     node = runtime.node
-    [job] = new_rows(node, (call,))
+    queue, priority, run_at, timeout_ms = _place(node, call.definition, call.options)
+    job = NewJob(node.ids.new_id(), call.name, queue, call.payload, priority, run_at, timeout_ms)
     created = await _insert(node, (job,), call.options.tx, call.options.fence)
     return Handle(runtime, job.id, call.definition, created=created[0])
 
