@@ -1,13 +1,15 @@
-"""Calls that are given up after a time of the clock's."""
+"""Calls that are given up after a time of the clock's; what readers read."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import sys
+import time
 
 import pytest
 
-from callboard.kernel.clock import ManualClock
+from callboard.kernel.clock import ManualClock, SystemClock
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +113,22 @@ def test_time_that_passes_in_steps_is_the_same_time() -> None:
     clock.advance(ends - clock.monotonic())
 
     assert clock.wall_ms() == start_ms + 86_400_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere another clock counts sleep")
+def test_steady_time_also_passes_while_the_machine_sleeps() -> None:
+    steady = SystemClock().steady_reader()
+
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    read = steady()
+
+    assert before <= read <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_readers_read_what_the_clock_says() -> None:
+    clock = ManualClock()
+    wall_ms, monotonic, steady = clock.wall_reader(), clock.monotonic_reader(), clock.steady_reader()
+
+    clock.advance(3.0)
+
+    assert (wall_ms(), monotonic(), steady()) == (clock.wall_ms(), clock.monotonic(), clock.monotonic())
