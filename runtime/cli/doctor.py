@@ -200,14 +200,13 @@ def _on_queues(examined: Examined) -> list[Finding]:
     found: list[Finding] = []
     for row in examined.queues:
         waiting = row.counts.get(JobState.AVAILABLE, 0)
+        wait = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
         late_s = 0.0 if row.oldest_run_at is None else (examined.now_ms - row.oldest_run_at) / 1000
         subject = f"queue {row.name}"
         if row.is_paused:
-            found.append(
-                Finding("warn", subject, f"paused, {waiting:,} jobs wait; `callboard queues resume {row.name}`")
-            )
+            found.append(Finding("warn", subject, f"paused, {wait}; `callboard queues resume {row.name}`"))
         elif waiting and served and row.name not in served:
-            found.append(Finding("warn", subject, f"{waiting:,} jobs wait and no node works on it"))
+            found.append(Finding("warn", subject, f"{wait} and no node works on it"))
         elif waiting and late_s > WAITS_LONG_S:
-            found.append(Finding("warn", subject, f"{waiting:,} jobs wait, the oldest for {span(late_s)}"))
+            found.append(Finding("warn", subject, f"{wait}, the oldest for {span(late_s)}"))
     return found

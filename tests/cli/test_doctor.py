@@ -91,8 +91,8 @@ def test_what_waits_for_nobody_is_told(cli: Cli, jobs: Ids, register: Register) 
     cli("queues", "pause", "mail")
     paused = findings(cli("doctor", "--json"))
 
-    assert unserved["warn", "queue mail"] == "1 jobs wait and no node works on it"
-    assert paused["warn", "queue mail"] == "paused, 1 jobs wait; `callboard queues resume mail`"
+    assert unserved["warn", "queue mail"] == "1 job waits and no node works on it"
+    assert paused["warn", "queue mail"] == "paused, 1 job waits; `callboard queues resume mail`"
 
 
 def test_a_queue_that_is_far_behind_is_told(
@@ -103,7 +103,7 @@ def test_a_queue_that_is_far_behind_is_told(
     register(node_of())
     monkeypatch.setattr("callboard.runtime.cli.operate.now_ms", lambda store: later)
 
-    assert findings(cli("doctor", "--json"))["warn", "queue mail"] == "1 jobs wait, the oldest for 10m"
+    assert findings(cli("doctor", "--json"))["warn", "queue mail"] == "1 job waits, the oldest for 10m"
 
 
 def test_refused_writes_and_differing_versions_are_told(cli: Cli, jobs: Ids, register: Register) -> None:
