@@ -15,7 +15,7 @@ import os
 import sys
 
 from callboard import Actor, AskTimeout, ChildSpec, Runtime
-from callboard.storage.errors import TermOver
+from callboard.storage.errors import TermOver, Unavailable
 from callboard.storage.role import Term
 from harness.processes import READY_FILE
 from harness.records import EffectLog
@@ -65,8 +65,9 @@ async def write(term: Term, writes: int) -> None:
         except TermOver:
             refused += 1
             LOG.write("refused", NAME, term.number, 0)
-        except AskTimeout:
-            LOG.write("unknown", NAME, term.number, 0)  # it stood still for longer than it would have waited
+        except (AskTimeout, Unavailable) as error:  # it stood still for longer than it, or its store, would have waited
+            print(f"a try to write in term {term.number}: {error}", file=sys.stderr, flush=True)
+            LOG.write("unknown", NAME, term.number, 0)
         else:
             LOG.write("accepted", NAME, term.number, 0)
             await asyncio.sleep(PAUSE_S)

@@ -91,4 +91,9 @@ async def staged(folder: Path, url: str | None = None, *, nodes_url: str | None 
         with ProcPool(
             folder, CALLBOARD_STORE=nodes_url or url, CALLBOARD_LEASE=f"{LEASE_S}s", NODE_RECORDS=str(records)
         ) as pool:
-            yield Stage(runtime, pool, records)
+            try:
+                yield Stage(runtime, pool, records)
+            except BaseException:
+                for proc in pool.procs:
+                    print(f"{proc.name}, pid {proc.pid}, exit code {proc.exit_code}:\n{proc.tail()}")
+                raise
