@@ -70,9 +70,9 @@ class Wakeups(Actor):
 
     async def receive(self, message: Any) -> None:
         match message:
-            case Committed(wakeups=wakeups):
+            case Committed(wakeups=wakeups, carried=carried):
                 self._pass_on(wakeups)
-                await self._gather(wakeups)
+                await self._gather(wakeups - carried)
             case Heard(wakeups=wakeups):
                 self._pass_on(wakeups)
             case Subscribe():
@@ -90,9 +90,9 @@ class Wakeups(Actor):
                 subscription.ref.try_tell(subscription.message)
 
     async def _gather(self, wakeups: set[Wakeup]) -> None:
-        was_empty = not self._gathered
+        is_waiting = bool(self._gathered)
         self._gathered |= wakeups
-        if not was_empty:
+        if is_waiting or not wakeups:
             return
         wait_s = self._may_announce_at - self.context.clock.monotonic()
         if wait_s <= 0:

@@ -168,6 +168,8 @@ class Ears:
 
 
 class _RemoteWakeups(WakeupStore):
+    joins_inserts = False
+
     def __init__(self, inner: WakeupStore, line: Line) -> None:
         self._inner = inner
         self._line = line
@@ -181,6 +183,9 @@ class _RemoteWakeups(WakeupStore):
 
     async def announce(self, wakeups: Collection[Wakeup]) -> None:
         self._line.post(partial(self._inner.announce, wakeups))
+
+    def take_along(self, wakeups: Collection[Wakeup]) -> None:
+        """Nothing: see `joins_inserts`."""
 
     async def close(self) -> None:
         self._stop_listening()

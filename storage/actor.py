@@ -15,7 +15,7 @@ When something fails:
 - Anything else is our fault: the actor crashes, the supervisor starts it anew on the same store, askers ask again.
 
 A job's way goes on: the commit is told to `actors/wakeups.py`, which wakes `actors/dispatcher.py`, which asks for
-`ClaimJobs` here again.
+`ClaimJobs` here again. Where a store can say so with the insert itself, other processes have heard of it by then.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..kernel.envelope import Failure
 from ..kernel.ref import Ref
 from . import messages as m
 from .errors import StorageError, Unavailable
-from .hints import hints_of
+from .hints import hints_of, only_of_inserts, work_of
 from .ports.store import Store
 from .revival import Revival
 
@@ -62,19 +62,24 @@ class StorageActor(Actor):
         self._health = health
         self._rng = rng
         self._commits_path = commits
+        self._hint: object | None = None  # goes with the inserts of the batch that is being committed
 
     async def started(self) -> None:
         self._clock: Clock = self.context.clock
         self._commits: Ref = self.context.ref(self._commits_path)
 
     async def receive_batch(self, messages: Sequence[Any]) -> list[Any]:
+        wakeups = self._store.wakeups
+        inserted = work_of(messages) if wakeups.joins_inserts else None
+        self._hint = wakeups.take_along(inserted) if inserted else None
         if len(messages) == 1:
             answers = [await self._commit_one(messages[0])]
         else:
             answers = await self._commit_all(messages)
         told = hints_of(messages, answers)
         if told:
-            self._commits.try_tell(m.Committed(told))
+            carried = only_of_inserts(messages, answers) if self._hint is not None else set()
+            self._commits.try_tell(m.Committed(told, carried))
         return answers
 
     async def _commit_one(self, message: Any) -> Any:
@@ -134,7 +139,7 @@ class StorageActor(Actor):
         """The port method that a message means; the verbs of the hot path first."""
         jobs = self._store.jobs
         if verb is m.InsertJobs:
-            return jobs.insert(items, fence=message.fence) if message.fence else jobs.insert(items)
+            return jobs.insert(items, fence=message.fence, hint=self._hint)
         if verb is m.FinishJobs:
             return jobs.finish(items, boot_id=self._boot_id)
         if verb is m.ClaimJobs:

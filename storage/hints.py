@@ -34,6 +34,22 @@ def hints_of(messages: Sequence[Any], answers: Sequence[Any]) -> set[Wakeup]:
     return told
 
 
+def work_of(messages: Sequence[Any]) -> set[Wakeup]:
+    """The wake-ups that the inserts among messages give, if they are not refused."""
+    queues: set[str] = set()
+    for message in messages:
+        if type(message) is m.InsertJobs:
+            queues.update([item.queue for item in message.items])
+    return {Wakeup("work", queue) for queue in queues}
+
+
+def only_of_inserts(messages: Sequence[Any], answers: Sequence[Any]) -> set[Wakeup]:
+    """The wake-ups that committed inserts give, and nothing that was committed beside them."""
+    others = [pair for pair in zip(messages, answers, strict=True) if type(pair[0]) is not m.InsertJobs]
+    given = work_of(messages)
+    return given - hints_of(*zip(*others, strict=True)) if others else given
+
+
 def _rare(message: Any, answer: Any) -> list[Wakeup]:
     match message:
         case m.RescueJobs():

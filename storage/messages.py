@@ -157,3 +157,4 @@ class Committed:
     """What one commit changed that somebody may wait for."""
 
     wakeups: set[Wakeup] = field(default_factory=set)
+    carried: set[Wakeup] = field(default_factory=set)  # of these the commit itself told other processes

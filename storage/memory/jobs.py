@@ -36,7 +36,9 @@ class MemoryJobs(JobStore):
         self._board = board
         self._clock = clock
 
-    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
+    async def insert(
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+    ) -> list[bool]:
         board, now, created = self._board, self._clock.wall_ms(), []
         records = board.records
         with board.lock:

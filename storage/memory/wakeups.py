@@ -15,6 +15,8 @@ OnWakeups = Callable[[Collection[Wakeup]], None]
 class MemoryWakeups(WakeupStore):
     """Posts what is announced to the loop of each other handle that listens."""
 
+    joins_inserts = False
+
     def __init__(self, board: Board) -> None:
         self._board = board
         self._on_wakeups: OnWakeups | None = None
@@ -32,6 +34,9 @@ class MemoryWakeups(WakeupStore):
                 loop.call_soon(deliver, wakeups)
             elif not loop.is_closed():
                 loop.call_soon_threadsafe(deliver, wakeups)
+
+    def take_along(self, wakeups: Collection[Wakeup]) -> None:
+        """Nothing: see `joins_inserts`."""
 
     async def close(self) -> None:
         self._on_wakeups = None

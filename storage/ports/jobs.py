@@ -36,8 +36,12 @@ class JobStore(Protocol):
     """Jobs and their transitions."""
 
     @abstractmethod
-    def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> Awaitable[list[bool]]:
+    def insert(
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+    ) -> Awaitable[list[bool]]:
         """Keep new jobs: `scheduled` if `run_at` lies ahead, else `available`; without one, run_at is now.
+
+        `hint` is what `WakeupStore.take_along` gave: it is told with the commit, if that creates a job.
 
         True: this call created it. A job whose id is there already is left as it is and answered False.
         Raises `Full`, or `TermOver` unless the term `fence` runs: nothing was kept.

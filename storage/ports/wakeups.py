@@ -12,6 +12,8 @@ from ..records import Wakeup
 class WakeupStore(Protocol):
     """How nodes on one store wake each other. All methods are called on the node's event loop."""
 
+    joins_inserts: bool  # hints of new jobs may go with the insert itself, for less than a call of their own
+
     @abstractmethod
     async def listen(self, on_wakeups: Callable[[Collection[Wakeup]], None]) -> None:
         """Call `on_wakeups` for what other handles announce (never for this handle's own), until `close`.
@@ -22,6 +24,13 @@ class WakeupStore(Protocol):
     @abstractmethod
     async def announce(self, wakeups: Collection[Wakeup]) -> None:
         """Tell the others, after the commit. Never raises for a listener that is gone."""
+
+    @abstractmethod
+    def take_along(self, wakeups: Collection[Wakeup]) -> object | None:
+        """What `JobStore.insert` is given as `hint`, so that the others are told by its commit: then none is announced.
+
+        None: so soon after the last time these wait for `announce`, which gathers; always so unless `joins_inserts`.
+        """
 
     @abstractmethod
     async def close(self) -> None:

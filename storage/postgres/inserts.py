@@ -29,11 +29,11 @@ class Inserts:
         self._lane = lane
         self._clock = clock
 
-    async def insert(self, jobs: Mapping[bytes, NewJob], fence: Term | None) -> set[bytes]:
+    async def insert(self, jobs: Mapping[bytes, NewJob], fence: Term | None, hint: object | None) -> set[bytes]:
         """The ids that were created."""
         server = self._lane.server
         hopeful, careful = server.text("jobs/insert_new"), server.text("jobs/insert")
-        values = columns_of(jobs, self._clock.wall_ms())
+        values = [*columns_of(jobs, self._clock.wall_ms()), server.options.channel, hint]
         timeout_s = TIMEOUT_S + len(jobs) * _ROW_S
 
         async def insert(connection: Connection) -> set[bytes]:
@@ -49,7 +49,7 @@ class Inserts:
 
 
 def columns_of(jobs: Mapping[bytes, NewJob], now: int) -> list[Any]:
-    """What `insert.sql` and `insert_new.sql` take."""
+    """What `insert.sql` and `insert_new.sql` take, but for channel and hint."""
     ordered = [jobs[job_id] for job_id in sorted(jobs)]
     ids, names, queues, payloads, priorities, run_ats, timeouts = columns(ordered, 7)
     count = len(ids)

@@ -55,10 +55,12 @@ class PostgresJobs(JobStore):
         """Wait for what is under way."""
         await self._claims.close()
 
-    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
+    async def insert(
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+    ) -> list[bool]:
         if not jobs and fence is None:
             return []
-        created = await self._inserts.insert({job.id: job for job in reversed(jobs)}, fence)
+        created = await self._inserts.insert({job.id: job for job in reversed(jobs)}, fence, hint)
         self._upkeep.note(len(created))
         if len(created) == len(jobs):
             return [True] * len(jobs)

@@ -30,7 +30,7 @@ from .array_types import tell_of_arrays
 from .identity import FOUND
 from .inserts import columns_of
 from .lane import Server
-from .wakeups import NOTIFY, message_of
+from .wakeups import message_of
 
 _EXPECTED = (
     "expected an asyncpg connection, a psycopg AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession on this"
@@ -54,14 +54,13 @@ class PostgresTransactions(TransactionStore):
         connection = await self._connection(tx)
         if not jobs:
             return []
-        now = self._clock.wall_ms()
-        ids, *values = columns_of({job.id: job for job in reversed(jobs)}, now)
-        rows = await connection.fetch(self._server.text("jobs/insert"), _uuids(ids), *values)
+        options = self._server.options
+        hint = None
+        if options.is_notifying:
+            hint = message_of("", [("work", queue) for queue in sorted({job.queue for job in jobs})])
+        ids, *values = columns_of({job.id: job for job in reversed(jobs)}, self._clock.wall_ms())
+        rows = await connection.fetch(self._server.text("jobs/insert"), _uuids(ids), *values, options.channel, hint)
         created = {_bytes_of(row[0]) for row in rows}
-        queues = {job.queue for job in jobs if job.id in created and (job.run_at is None or job.run_at <= now)}
-        if queues and self._server.options.is_notifying:
-            hints = message_of("", [("work", queue) for queue in sorted(queues)])
-            await connection.fetch(NOTIFY, self._server.options.channel, hints)
         answers: list[bool] = []
         for job in jobs:
             answers.append(job.id in created)

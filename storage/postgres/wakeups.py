@@ -1,8 +1,9 @@
 """Wake-ups by LISTEN and NOTIFY: hints gathered for up to 50 ms, each queue named once.
 
-A NOTIFY holds a lock of the whole server while it commits, so there is one statement for all that gathered, after the
-commit that it tells of and never in it. When the listening connection breaks it is made anew, 50 ms to 2 s apart, and
-then everybody looks everywhere: what was said meanwhile is lost. Polling stands below.
+A NOTIFY holds a lock of the whole server while it commits, so there is one for all that gathered. The first after a
+silence goes with the insert that it tells of, which commits anyhow: a NOTIFY by itself is a second commit, and as
+durable. When the listening connection breaks it is made anew, 50 ms to 2 s apart, and then everybody looks everywhere:
+what was said meanwhile is lost. Polling stands below.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 _ALIVE_EVERY_S = 4.0  # and so long is waited for the answer: a silent connection is replaced within 10 s
 _LONGEST_MESSAGE = 7_000  # the server takes 8,000 bytes
-NOTIFY = "SELECT pg_notify($1::text, $2::text)"
+_NOTIFY = "SELECT pg_notify($1::text, $2::text)"
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
@@ -37,8 +38,10 @@ class PostgresWakeups(WakeupStore):
         self._lane = lane
         self._options = lane.server.options
         self._clock = SystemClock()
+        self.joins_inserts = self._options.is_notifying
         self._name = f"{lane.server.rng.getrandbits(64):016x}"  # who speaks, so that nobody hears himself
         self._waiting: set[Wakeup] = set()
+        self._silent_until = 0.0
         self._telling: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._ear: Connection | None = None
@@ -59,6 +62,13 @@ class PostgresWakeups(WakeupStore):
         if self._telling is None:
             self._telling = asyncio.get_running_loop().create_task(self._tell(), name="callboard-postgres-notify")
 
+    def take_along(self, wakeups: Collection[Wakeup]) -> str | None:
+        now = self._clock.monotonic()
+        if not self.joins_inserts or self._waiting or now < self._silent_until:
+            return None
+        self._silent_until = now + _APART_S
+        return message_of(self._name, sorted(wakeups))
+
     async def close(self) -> None:
         await self._stop_listening()
         telling, self._telling = self._telling, None
@@ -69,18 +79,17 @@ class PostgresWakeups(WakeupStore):
     async def _tell(self) -> None:
         """Say what waits, and go on for as long as more gathered meanwhile."""
         while self._waiting:
+            if (wait_s := self._silent_until - self._clock.monotonic()) > 0:
+                await self._clock.sleep(wait_s)
+            hints = sorted(self._waiting)
+            self._waiting.clear()
             with contextlib.suppress(StorageError):  # a hint may be lost
-                await self._say(self._message())
-            await self._clock.sleep(_APART_S)
+                await self._say(message_of(self._name, hints))
+            self._silent_until = self._clock.monotonic() + _APART_S
         self._telling = None
 
     async def _say(self, message: str) -> None:
-        await self._lane.run(lambda connection: connection.execute(NOTIFY, self._options.channel, message))
-
-    def _message(self) -> str:
-        hints = sorted(self._waiting)
-        self._waiting.clear()
-        return message_of(self._name, hints)
+        await self._lane.run(lambda connection: connection.execute(_NOTIFY, self._options.channel, message))
 
     async def _listen(self, ears: _Ears) -> None:
         pause_s = _FIRST_PAUSE_S

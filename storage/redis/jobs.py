@@ -61,10 +61,12 @@ class RedisJobs(JobStore):
         self._server = server
         self._clock = clock
 
-    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
+    async def insert(
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+    ) -> list[bool]:
         if not jobs and fence is None:
             return []
-        batch = rows.inserted(jobs, self._clock.wall_ms())
+        batch = rows.inserted(jobs, self._clock.wall_ms(), self._server.keys.wakeups, hint)
         return _answers(await self._server.call(_INSERT, batch, is_new_work=True, fence=fence))
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:

@@ -42,10 +42,10 @@ def packed(batch: Any) -> bytes:
     return encoded
 
 
-def inserted(jobs: Sequence[NewJob], now: int) -> bytes:
+def inserted(jobs: Sequence[NewJob], now: int, channel: str = "", hint: object | None = None) -> bytes:
     """The batch of `insert.lua`."""
     heads: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # a header says nothing of one job alone: most share one
-    batch: list[Any] = []
+    batch: list[Any] = [channel, hint or False]
     for job_id, name, queue, payload, priority, asked, timeout_ms in jobs:
         alike = name, queue, priority, asked, timeout_ms
         found = heads.get(alike)

@@ -25,6 +25,7 @@ from .rows import packed
 SILENCE_S = 4.0  # twice that without a sign of life, and a connection is given up
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_APART_S = 0.005  # between hints that go with an insert
 _AGAIN_S = 0.1  # that a task may take to heed its cancellation
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
@@ -32,12 +33,15 @@ _OnWakeups = Callable[[Collection[Wakeup]], None]
 class RedisWakeups(WakeupStore):
     """Hints between the nodes on one store."""
 
+    joins_inserts = True
+
     def __init__(self, server: Server, clock: Clock, sender: bytes, *, silence_s: float = SILENCE_S) -> None:
         self._server = server
         self._clock = clock
         self._sender = sender  # differs between handles
         self._silence_s = silence_s
         self.is_subscribed = False  # between two subscriptions hints are missed
+        self._may_join_at = 0.0
         self._listening: asyncio.Task[None] | None = None
 
     async def listen(self, on_wakeups: _OnWakeups) -> None:
@@ -55,15 +59,25 @@ class RedisWakeups(WakeupStore):
     async def announce(self, wakeups: Collection[Wakeup]) -> None:
         if not wakeups or not self._server.is_open:
             return
-        message = packed((self._sender, [tuple(wakeup) for wakeup in wakeups]))
+        self._may_join_at = self._clock.monotonic() + _APART_S
         with contextlib.suppress(StorageError):  # a hint that is lost is found by polling
-            await self._server.command("PUBLISH", self._server.keys.wakeups, message)
+            await self._server.command("PUBLISH", self._server.keys.wakeups, self._message(wakeups))
+
+    def take_along(self, wakeups: Collection[Wakeup]) -> bytes | None:
+        now = self._clock.monotonic()
+        if now < self._may_join_at:
+            return None
+        self._may_join_at = now + _APART_S
+        return self._message(wakeups)
 
     async def close(self) -> None:
         listening, self._listening = self._listening, None
         while listening is not None and not listening.done():
             listening.cancel()  # the client takes one that meets an answer for a connection that broke, now and then
             await asyncio.wait([listening], timeout=_AGAIN_S)
+
+    def _message(self, wakeups: Collection[Wakeup]) -> bytes:
+        return packed((self._sender, [tuple(wakeup) for wakeup in wakeups]))
 
     async def _listen(self, on_wakeups: _OnWakeups, subscribed: asyncio.Event) -> None:
         pause_s = _FIRST_PAUSE_S

@@ -47,7 +47,9 @@ class SqliteJobs(JobStore):
         self._presence = presence
         self._clock = clock
 
-    def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> Future[list[bool]]:
+    def insert(
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+    ) -> Future[list[bool]]:
         if fence is not None:
             call = inserts.Fenced(jobs, fence)
             return self._writer.submit(inserts.insert_fenced, call, rows=len(jobs), is_new_work=True)

@@ -32,6 +32,8 @@ _OnWakeups = Callable[[Collection[Wakeup]], None]
 class SqliteWakeups(WakeupStore):
     """Hints between the processes on one file."""
 
+    joins_inserts = False
+
     def __init__(
         self, writer: Writer, presence: Presence, clock: Clock, path: str, *, use_sockets: bool = True
     ) -> None:
@@ -76,6 +78,9 @@ class SqliteWakeups(WakeupStore):
         if self._on_wakeups is not None:
             self._on_wakeups(wakeups)
         await self.announce(wakeups)
+
+    def take_along(self, wakeups: Collection[Wakeup]) -> None:
+        """Nothing: see `joins_inserts`."""
 
     async def close(self) -> None:
         self._on_wakeups = None

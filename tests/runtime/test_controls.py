@@ -7,8 +7,6 @@ import os
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,31 +14,17 @@ from callboard import Ctx, JobCancelled, JobState, Runtime, Settings
 from callboard.kernel.clock import SystemClock
 from callboard.kernel.codec import decode, encode
 from callboard.runtime.asking import Asking, NodeRefused, NodeSilent, UnknownNode, asking
-from callboard.runtime.environment import machine_environment
 from callboard.storage.control import Control
 from callboard.storage.ids import parse_id
 from callboard.storage.ports.store import Store
 from callboard.storage.records import Node
 from tests.support.eventually import eventually
-from tests.support.stores import PLACES, Place
+from tests.support.stores import Place
+
+from .conftest import runtime_at
 
 pytestmark = [pytest.mark.anyio]
 SETTINGS = Settings(lease="30s", grace=0.2)  # polling alone would take ten seconds
-
-
-@pytest.fixture(params=PLACES)
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    kind = PLACES[request.param]
-    if (missing := kind.missing()) is not None:
-        pytest.skip(missing)
-    async with kind.made(tmp_path, SystemClock()) as place:
-        yield place
-
-
-def runtime_at(place: Place) -> Runtime:
-    """A node of its own on that store."""
-    environment = replace(machine_environment(), store_of=lambda url: place.handle())
-    return Runtime("memory://", settings=SETTINGS, environment=environment, migrate=True)
 
 
 @asynccontextmanager
@@ -61,7 +45,7 @@ async def only(store: Store) -> Node:
 
 
 async def test_ping_tells_who_the_node_is(place: Place) -> None:
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
     async with operator(place) as (nodes, store), runtime, runtime.work({"mail": 2}) as node:
         row = await only(store)
         answer = await nodes.ask(row, "ping", timeout_s=5)
@@ -71,7 +55,7 @@ async def test_ping_tells_who_the_node_is(place: Place) -> None:
 
 
 async def test_statistics_are_those_of_now(place: Place) -> None:
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
 
     @runtime.job(name="long", queue="mail")
     async def long(ctx: Ctx) -> None:
@@ -89,7 +73,7 @@ async def test_statistics_are_those_of_now(place: Place) -> None:
 
 
 async def test_a_paused_node_claims_nothing_until_it_is_resumed(place: Place) -> None:
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
 
     @runtime.job(name="quick", queue="mail")
     async def quick() -> int:
@@ -114,7 +98,7 @@ async def test_a_paused_node_claims_nothing_until_it_is_resumed(place: Place) ->
 
 
 async def test_cancel_stops_the_attempts_that_are_here(place: Place) -> None:
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
 
     @runtime.job(name="long")
     async def long(ctx: Ctx) -> None:
@@ -133,7 +117,7 @@ async def test_cancel_stops_the_attempts_that_are_here(place: Place) -> None:
 
 
 async def test_drain_within_a_service_stops_claiming_and_hands_back(place: Place) -> None:
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
 
     @runtime.job(name="long")
     async def long(ctx: Ctx) -> None:
@@ -160,7 +144,7 @@ async def test_drain_within_a_service_stops_claiming_and_hands_back(place: Place
 
 async def test_the_same_request_is_done_once_though_it_is_taken_twice(place: Place) -> None:
     """As when an answer did not reach the store: the request waits on and is taken again."""
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
     async with operator(place) as (nodes, store), runtime, runtime.work({"mail": 2}) as node:
         row = await only(store)
         pause = Control(b"p" * 16, row.boot_id, "pause", encode({"queues": ["mail"]}), 1)
@@ -235,7 +219,7 @@ async def test_an_unknown_node_is_answered_with_those_that_are_known() -> None:
 
 async def test_a_row_says_at_once_that_its_node_is_paused_or_drains(place: Place) -> None:
     """Probes and operators look at the row; the next beat would be ten seconds away."""
-    runtime = runtime_at(place)
+    runtime = runtime_at(place, SETTINGS)
 
     async def state(store: Store) -> object:
         said = decode((await only(store)).report)

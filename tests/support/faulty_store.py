@@ -186,8 +186,10 @@ class _FaultyJobs(JobStore):
         self._inner = inner
         self._call = faults.call
 
-    async def insert(self, jobs: Sequence[NewJob], *, fence: Term | None = None) -> list[bool]:
-        return await self._call("jobs.insert", self._inner.insert, jobs, fence=fence)
+    async def insert(
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+    ) -> list[bool]:
+        return await self._call("jobs.insert", self._inner.insert, jobs, fence=fence, hint=hint)
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
         return await self._call("jobs.claim", self._inner.claim, requests, boot_id=boot_id, lease_ms=lease_ms)
@@ -329,6 +331,7 @@ class _FaultyWakeups(WakeupStore):
     def __init__(self, inner: WakeupStore, faults: _Faults) -> None:
         self._inner = inner
         self._call = faults.call
+        self.joins_inserts = inner.joins_inserts
 
     async def listen(self, on_wakeups: Callable[[Collection[Wakeup]], None]) -> None:
         await self._inner.listen(on_wakeups)
@@ -338,6 +341,9 @@ class _FaultyWakeups(WakeupStore):
             await self._call("wakeups.announce", self._inner.announce, wakeups)
         except Unavailable:
             return
+
+    def take_along(self, wakeups: Collection[Wakeup]) -> object | None:
+        return self._inner.take_along(wakeups)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from callboard.storage.ports.store import Store
 from callboard.storage.records import Wakeup
 from tests.support.eventually import eventually
+from tests.support.node_hands import NodeHands
 
 WORK = Wakeup("work", "default")
 CONTROL = Wakeup("control", "mails")
@@ -79,3 +80,41 @@ async def test_closing_the_store_stops_the_listener(store: Store, second_store: 
     await second_store.close()
     await store.wakeups.announce([WORK])
     await second_store.close()
+
+
+async def test_a_hint_that_an_insert_takes_along_is_told_to_the_others_alone(
+    node: NodeHands, second_store: Store
+) -> None:
+    store, own, other = node.store, Ears(), Ears()
+    await store.wakeups.listen(own)
+    await second_store.wakeups.listen(other)
+
+    hint = store.wakeups.take_along([WORK])
+    assert await store.jobs.insert([node.new_job()], hint=hint) == [True]
+
+    assert (hint is not None) == store.wakeups.joins_inserts
+    if hint is not None:
+        await eventually(lambda: other.was_named(WORK))
+    await second_store.wakeups.announce([CONTROL])
+    await eventually(lambda: own.heard(CONTROL))
+    assert not own.was_named(WORK)
+
+
+async def test_an_insert_that_creates_nothing_tells_nothing(node: NodeHands, second_store: Store) -> None:
+    store, other = node.store, Ears()
+    job = node.new_job()
+    await node.insert(job)
+    await second_store.wakeups.listen(other)
+
+    hint = store.wakeups.take_along([WORK])
+    assert await store.jobs.insert([job], hint=hint) == [False]
+    await store.wakeups.announce([CONTROL])
+
+    await eventually(lambda: other.was_named(CONTROL))
+    assert not other.was_named(WORK)
+
+
+async def test_one_insert_takes_a_hint_along_and_those_right_after_it_do_not(store: Store) -> None:
+    hints = [store.wakeups.take_along([WORK]) for _ in range(3)]
+
+    assert [hint is not None for hint in hints] == [store.wakeups.joins_inserts, False, False]

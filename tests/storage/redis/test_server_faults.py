@@ -16,6 +16,7 @@ from callboard.storage.errors import Corrupt, Full, Unavailable
 from callboard.storage.job import JobState
 from callboard.storage.records import Finish, JobFilter, Node, Wakeup
 from callboard.storage.redis import rows
+from callboard.storage.redis.address import Address
 from callboard.storage.redis.connection import Script
 from callboard.storage.redis.driver import RedisStore
 from callboard.storage.redis.keys import Keys
@@ -409,3 +410,24 @@ async def test_a_node_of_a_cluster_takes_a_namespace_whole(server: RedisServer) 
         await store.close()
     finally:
         clustered.remove()
+
+
+async def test_who_may_not_publish_enqueues_all_the_same(server: RedisServer, store: RedisStore) -> None:
+    """A hint that goes with an insert is no condition of it: others find the jobs by looking."""
+    with server.at.client() as client:
+        client.acl_setuser(
+            "quiet", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"], reset_channels=True
+        )
+    quiet = RedisStore(
+        Address(server.at.host, server.at.port, namespace="jobs", username="quiet", password="secret"),
+        clock=SystemClock(),
+    )
+    await quiet.open()
+    hands = NodeHands(quiet, SystemClock(), boot_id=b"Q" * 16)
+
+    hint = quiet.wakeups.take_along([WORK])
+    assert hint is not None
+    assert await quiet.jobs.insert([hands.new_job()], hint=hint) == [True]
+
+    assert await store.jobs.count(ALL) == 1
+    await quiet.close()

@@ -1,9 +1,10 @@
--- BATCH: for each job id, payload, header, queue, state, score in its line
+-- BATCH: channel and hint, or nothing to tell; then for each job id, payload, header, queue, state, score in its line
 -- Answers a text with '1' for each job that was created and '0' for each that was there. The header comes first: it is
 -- the write that maxmemory refuses, and then nothing was written.
-local WIDTH = 6
+local FIRST, WIDTH = 3, 6
+local channel, hint = BATCH[1], BATCH[2]
 local ids, known, answer, count = {}, {}, {}, 0
-for at = 1, #BATCH, WIDTH do
+for at = FIRST, #BATCH, WIDTH do
     count = count + 1
     ids[count] = BATCH[at]
 end
@@ -11,7 +12,7 @@ for index, raw in ipairs(fields_of(HEAD, ids)) do known[ids[index]] = raw end
 
 local heads, bodies, members, lines, created = {}, {}, {}, {}, 0
 for index = 1, count do
-    local at = (index - 1) * WIDTH
+    local at = FIRST - 1 + (index - 1) * WIDTH
     local id = ids[index]
     if known[id] then
         answer[index] = '0'
@@ -42,4 +43,6 @@ for queue, of_queue in pairs(lines) do
     redis.call('HSETNX', QUEUES, queue, '0')
 end
 write_counts()
+-- To be told is no condition: the server may allow nobody to say anything on the channel.
+if hint and created > 0 then redis.pcall('PUBLISH', channel, hint) end
 return table.concat(answer)
