@@ -28,6 +28,7 @@ pytestmark = pytest.mark.timeout(120)
 FIELDS = ["jobs", "completed", "failed", "attempts", "rescued", "nodes", "seconds", "jobs_per_second", "report"]
 BROKEN = "print 'two'\n"
 SLOW = "".join(f"def f{n}(a, b=({n}, [{n}, '{n}'])): return {{a: [b, {n}]}}\n" for n in range(1000))  # to parse
+VERY_SLOW = SLOW * 5  # not done before it is interrupted, whatever the pace
 
 
 @pytest.fixture
@@ -49,9 +50,16 @@ def slow_folder(tmp_path: Path) -> Path:
     root = tmp_path / "slow"
     root.mkdir()
     for number in range(99):
-        (root / f"m{number:03}.py").write_text(SLOW)
+        (root / f"m{number:03}.py").touch()
+    fill(root, SLOW)
     (root / "broken.py").write_text(BROKEN)
     return root
+
+
+def fill(folder: Path, text: str) -> None:
+    """Write that text into each file of `slow_folder` that is not broken."""
+    for path in folder.glob("m*.py"):
+        path.write_text(text)
 
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -155,6 +163,7 @@ def test_kill_half_way_loses_nothing(start: Start, slow_folder: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_says_how_to_go_on_and_goes_on(start: Start, slow_folder: Path, number: signal.Signals) -> None:
+    fill(slow_folder, VERY_SLOW)
     first = start("--dir", slow_folder)
     wait_for(first, " of 100 files, ")
 
@@ -166,6 +175,7 @@ def test_interrupted_it_says_how_to_go_on_and_goes_on(start: Start, slow_folder:
     assert said.startswith("stopped after ")
     assert "\n" not in err.strip()
     assert nodes_on(shlex.split(command)[1]) == []
+    fill(slow_folder, SLOW)
     found = outcome(start(*shlex.split(command), "--json"))
     assert (found["jobs"], found["completed"], found["failed"]) == (100, 99, 1)
     assert (found["attempts"], found["rescued"]) == (100, 0)
@@ -180,6 +190,7 @@ def test_on_a_server_it_sets_up_the_store_goes_on_and_bears_a_kill(
     for path in sorted(slow_folder.glob("m*.py"))[39:]:
         path.unlink()
     with fresh_url(kind, tmp_path) as url:
+        fill(slow_folder, VERY_SLOW)
         first = start("--dir", slow_folder, "--store", url)
         wait_for(first, " of 40 files, ")
         first.send_signal(signal.SIGINT)
@@ -187,6 +198,7 @@ def test_on_a_server_it_sets_up_the_store_goes_on_and_bears_a_kill(
         assert (code, err.startswith("stopped after ")) == (1, True)
         assert nodes_on(url) == []
 
+        fill(slow_folder, SLOW)
         found = outcome(start("--dir", slow_folder, "--store", url, "--kill", "--json"))
 
     assert (found["jobs"], found["completed"], found["failed"]) == (40, 39, 1)
