@@ -3,6 +3,8 @@
     peer_dramatiq.py fill URL COUNT              enqueue COUNT no-op jobs
     peer_dramatiq.py drain URL COUNT PROCESSES   have worker processes do them
     peer_dramatiq.py work URL                    one of these
+    peer_dramatiq.py latency URL COUNT APART_S   enqueue COUNT jobs one after the other for an idle worker process
+    peer_dramatiq.py listen URL COUNT            which says how long each took to be started
 
 32 threads a process, its middleware as it comes, no results kept. It has no call for many jobs at once.
 """
@@ -33,7 +35,16 @@ def nothing(number: int, text: str) -> None:
     """Takes what most jobs take, and ends."""
 
 
+waits: list[float] = []
+
+
+def note(asked_ns: int) -> None:
+    """Takes down how long it was waiting."""
+    waits.append((time.monotonic_ns() - asked_ns) / 1e9)
+
+
 noop = dramatiq.actor(nothing, actor_name="noop")
+noted = dramatiq.actor(note, actor_name="noted")
 
 
 def fill(count: int) -> dict[str, float]:
@@ -79,9 +90,35 @@ def work() -> None:
     threading.Event().wait()
 
 
+def latency(count: int, apart_s: float) -> dict[str, list[float]]:
+    command = [sys.executable, __file__, "listen", url, str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        for _ in range(count):
+            noted.send(time.monotonic_ns())
+            time.sleep(apart_s)
+        found: list[float] = json.loads(worker.stdout.readline())
+    return {"waits_s": found}
+
+
+def listen(count: int) -> None:
+    worker = dramatiq.Worker(broker, worker_threads=THREADS)
+    worker.start()
+    print("ready", flush=True)
+    while len(waits) < count:
+        time.sleep(0.05)
+    print(json.dumps(waits), flush=True)
+    worker.stop()
+
+
 def main() -> None:
     if verb == "work":
         work()
+    elif verb == "latency":
+        print(json.dumps(latency(int(numbers[0]), float(numbers[1]))))
+    elif verb == "listen":
+        listen(int(numbers[0]))
     elif verb == "fill":
         print(json.dumps(fill(int(numbers[0]))))
     else:

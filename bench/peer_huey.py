@@ -1,7 +1,9 @@
 """huey on SQLite, run by its own interpreter: see bench/harness/peers.py, which installs it.
 
-    peer_huey.py fill FILE COUNT      enqueue COUNT no-op tasks
-    peer_huey.py drain FILE COUNT 1   do them with its own consumer
+    peer_huey.py fill FILE COUNT              enqueue COUNT no-op tasks
+    peer_huey.py drain FILE COUNT 1           do them with its own consumer
+    peer_huey.py latency FILE COUNT APART_S   enqueue COUNT tasks one after the other for an idle consumer process
+    peer_huey.py listen FILE COUNT            which says how long each took to be started
 
 One worker process with threads, as its documentation recommends for SQLite; results are stored, fsync on.
 """
@@ -9,9 +11,11 @@ One worker process with threads, as its documentation recommends for SQLite; res
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 from huey import SqliteHuey
 
@@ -21,6 +25,7 @@ count = int(numbers[0])
 done = threading.Event()
 seen = 0
 lock = threading.Lock()
+waits: list[float] = []
 
 
 @huey.task()  # type: ignore[untyped-decorator]  # huey ships no types
@@ -33,6 +38,14 @@ def noop(number: int, text: str) -> int:
     return number
 
 
+@huey.task()  # type: ignore[untyped-decorator]
+def noted(asked_ns: int) -> None:
+    with lock:
+        waits.append((time.monotonic_ns() - asked_ns) / 1e9)
+        if len(waits) == count:
+            done.set()
+
+
 def fill() -> dict[str, float]:
     began = time.perf_counter()
     for number in range(count):
@@ -40,8 +53,33 @@ def fill() -> dict[str, float]:
     return {"enqueue one by one": count / (time.perf_counter() - began)}
 
 
+def latency(apart_s: float) -> dict[str, list[float]]:
+    command = [sys.executable, __file__, "listen", file, str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        for _ in range(count):
+            noted(time.monotonic_ns())
+            time.sleep(apart_s)
+        found: list[float] = json.loads(worker.stdout.readline())
+    return {"waits_s": found}
+
+
+def listen() -> None:
+    consumer = consumer_of()
+    consumer.start()
+    print("ready", flush=True)
+    done.wait()
+    print(json.dumps(waits), flush=True)
+    consumer.stop(graceful=True)
+
+
+def consumer_of() -> Any:
+    return huey.create_consumer(workers=4, periodic=False, initial_delay=0.01, max_delay=0.1)
+
+
 def drain() -> dict[str, float]:
-    consumer = huey.create_consumer(workers=4, periodic=False, initial_delay=0.01, max_delay=0.1)
+    consumer = consumer_of()
     began, used = time.perf_counter(), time.process_time()
     consumer.start()
     done.wait()
@@ -51,4 +89,9 @@ def drain() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(fill() if verb == "fill" else drain()))
+    if verb == "listen":
+        listen()
+    elif verb == "latency":
+        print(json.dumps(latency(float(numbers[1]))))
+    else:
+        print(json.dumps(fill() if verb == "fill" else drain()))

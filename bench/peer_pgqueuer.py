@@ -3,6 +3,8 @@
     peer_pgqueuer.py fill URL COUNT              enqueue COUNT no-op jobs, three ways
     peer_pgqueuer.py drain URL COUNT PROCESSES   have worker processes do them
     peer_pgqueuer.py work URL                    one of these
+    peer_pgqueuer.py latency URL COUNT APART_S   enqueue COUNT jobs one after the other for an idle worker process
+    peer_pgqueuer.py listen URL COUNT            which says how long each took to be started
 
 Batches of 100, no limit on jobs at once, uvloop, its tables in their default, durable form.
 """
@@ -95,10 +97,50 @@ async def work(url: str) -> None:
     await manager.run(batch_size=BATCH, mode=QueueExecutionMode.drain)
 
 
+async def latency(url: str, count: int, apart_s: float) -> dict[str, list[float]]:
+    connection = await asyncpg.connect(url)
+    queries = Queries(AsyncpgDriver(connection))
+    if await queries.schema_is_installed():
+        await queries.uninstall()
+    await queries.install()
+    command = [sys.executable, __file__, "listen", url, str(count)]
+    worker = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert worker.stdout is not None
+    await worker.stdout.readline()
+    await asyncio.sleep(1)  # it says that it is ready before it listens
+    for _ in range(count):
+        await queries.enqueue("noop", str(time.monotonic_ns()).encode())
+        await asyncio.sleep(apart_s)
+    waits: list[float] = json.loads(await worker.stdout.readline())
+    await worker.wait()
+    await connection.close()
+    return {"waits_s": waits}
+
+
+async def listen(url: str, count: int) -> None:
+    connection = await asyncpg.connect(url)
+    manager = QueueManager(Queries(AsyncpgDriver(connection)))
+    waits: list[float] = []
+
+    @manager.entrypoint("noop")  # type: ignore[untyped-decorator]
+    async def noop(job: Any) -> None:
+        waits.append((time.monotonic_ns() - int(job.payload)) / 1e9)
+        if len(waits) == count:
+            print(json.dumps(waits), flush=True)
+            manager.shutdown.set()
+
+    print("ready", flush=True)
+    await manager.run(batch_size=BATCH)
+
+
 def main() -> None:
     verb, url, *numbers = sys.argv[1:]
     if verb == "work":
         uvloop.run(work(url))
+    elif verb == "latency":
+        print(json.dumps(uvloop.run(latency(url, int(numbers[0]), float(numbers[1])))))
+    elif verb == "listen":
+        uvloop.run(listen(url, int(numbers[0])))
     elif verb == "fill":
         print(json.dumps(uvloop.run(fill(url, int(numbers[0])))))
     else:

@@ -126,7 +126,7 @@ async def latency_here(runtime: Runtime, work: AbstractAsyncContextManager[objec
         return say_milliseconds("enqueue -> start of the handler", await _waits(300, 0.005))
 
 
-async def latency_from_outside(url: str) -> dict[str, Any]:
+async def latency_from_outside(url: str, *, prefix: str = "") -> dict[str, Any]:
     """The same, when the worker is another process than the producer."""
     runtime = runtime_of(url)
     worker = Worker(url, 10)
@@ -139,7 +139,7 @@ async def latency_from_outside(url: str) -> dict[str, Any]:
         worker.stop()
     finally:
         worker.kill()
-    return say_milliseconds("enqueue -> start, in another process", waits)
+    return say_milliseconds(f"{prefix}enqueue -> start, in another process", waits)
 
 
 async def _waits(tries: int, apart_s: float) -> list[float]:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .figures import WIDTH
+from .figures import WIDTH, say_milliseconds
 from .ground import Files, Ground, Postgres, Redis
-from .lifecycle import drain, enqueue, runtime_of
+from .lifecycle import APART_S, drain, enqueue, latency_from_outside, runtime_of
 from .processes import BENCH
 
 _ROUNDS = 2
+_WARM, _TRIES = 20, 300  # jobs one after the other
 _ENVIRONMENTS = BENCH.parent / "build" / "peers"
 
 
@@ -47,11 +48,11 @@ class Peer:
             stamp.write_text(wanted, encoding="utf-8")
         return python
 
-    def run(self, *arguments: object) -> dict[str, float]:
+    def run(self, *arguments: object) -> dict[str, Any]:
         """What its script prints."""
         command = [str(self.python()), str(BENCH / f"peer_{self.name}.py"), *map(str, arguments)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found: dict[str, float] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
 
@@ -89,7 +90,23 @@ async def beside(ground: Ground, slots: int) -> dict[str, Any]:
             await ground.drop("beside")
             for what, figures in filled.items():
                 ours.setdefault(what, []).append(figures["jobs_per_second"])
-    return _compare(peer, theirs, ours)
+    return _compare(peer, theirs, ours) | {"latency": await _latency(peer, ground)}
+
+
+async def _latency(peer: Peer, ground: Ground) -> dict[str, Any]:
+    """From enqueue to start on an idle worker, theirs and ours in turn; p50 and p99 are medians of the rounds."""
+    theirs: list[dict[str, Any]] = []
+    ours: list[dict[str, Any]] = []
+    for number in range(_ROUNDS):
+        where = _where(ground, f"{peer.name}latency{number}")
+        waits = peer.run("latency", where, _WARM + _TRIES, APART_S)["waits_s"][_WARM:]
+        theirs.append(say_milliseconds(f"({peer.name}) enqueue -> start", waits))
+        ours.append(await latency_from_outside(ground.url("beside_latency"), prefix="(ours) "))
+        await ground.drop("beside_latency")
+    return {
+        name: {share: statistics.median(one[share] for one in rounds) for share in ("p50_ms", "p99_ms")}
+        for name, rounds in (("callboard", ours), (peer.name, theirs))
+    }
 
 
 def _where(ground: Ground, name: str) -> str:
@@ -107,7 +124,7 @@ def _say(peer: Peer, drained: str, ground: Ground, where: str, processes: int) -
     of_server = "" if server_us is None else f" + {server_us:4.1f} of the server"
     line = f"{f'({peer.name}) {drained}':{WIDTH}s} {found['jobs_per_second']:>8,.0f}/s"
     print(f"{line}   CPU us a job: {found['client_us']:5.1f}{of_server}", flush=True)
-    return found["jobs_per_second"]
+    return float(found["jobs_per_second"])
 
 
 def _compare(peer: Peer, theirs: dict[str, list[float]], ours: dict[str, list[float]]) -> dict[str, Any]:
