@@ -6,6 +6,8 @@ the processor time for it (`bench/README.md`); what is kept of the library is it
 A connection that breaks, or whose server does not answer in time, fails all calls that are under way, and is broken for
 good: whoever uses it opens another. Whether a call that failed so has taken effect nobody knows. A caller that gives up
 leaves its answer to be dropped when it comes.
+
+With `on_message` a connection may subscribe: what is published is handed over as it arrives, between the answers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, cast
@@ -25,6 +27,7 @@ from redis.exceptions import ConnectionError as ConnectionFailed
 from redis.exceptions import TimeoutError as TimedOut
 
 Word = str | bytes | int
+OnMessage = Callable[[bytes], None]
 
 _ERRORS: dict[str, type[e.ResponseError] | type[e.ConnectionError]] = {
     "NOSCRIPT": e.NoScriptError,
@@ -54,9 +57,10 @@ class RedisTarget:
 class RedisConnection(asyncio.Protocol):
     """Made by `open`; used on the event loop that opened it."""
 
-    def __init__(self, timeout_s: float | None) -> None:
+    def __init__(self, timeout_s: float | None, on_message: OnMessage | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
+        self._on_message = on_message
         self._reader = hiredis.Reader(protocolError=e.InvalidResponse, replyError=_error_of)
         self._under_way: deque[tuple[asyncio.Future[Any], float]] = deque()  # and when it must have been answered
         self._transport: asyncio.Transport | None = None
@@ -65,9 +69,12 @@ class RedisConnection(asyncio.Protocol):
         self._is_closed = self._loop.create_future()
 
     @classmethod
-    async def open(cls, target: RedisTarget, *, connect_s: float, timeout_s: float | None) -> RedisConnection:
+    async def open(
+        cls, target: RedisTarget, *, connect_s: float, timeout_s: float | None, on_message: OnMessage | None = None
+    ) -> RedisConnection:
         """Connect and log in, within `connect_s` seconds; each call then has `timeout_s` for its answer (None: any).
 
+        `on_message` is called with what is published on any channel to which a call of `SUBSCRIBE` has subscribed.
         Raises the library's errors: `AuthenticationError`, `ReadOnlyError` for a server that only copies another, its
         `ConnectionError` or `TimeoutError`, `InvalidResponse` for what is no Redis server.
         """
@@ -76,7 +83,7 @@ class RedisConnection(asyncio.Protocol):
             async with asyncio.timeout(connect_s):
                 context = ssl.create_default_context() if target.is_tls else None
                 made = await asyncio.get_running_loop().create_connection(
-                    lambda: cls(timeout_s), target.host, target.port, ssl=context
+                    lambda: cls(timeout_s, on_message), target.host, target.port, ssl=context
                 )
                 connection = made[1]
                 await connection._greet(target)
@@ -144,6 +151,10 @@ class RedisConnection(asyncio.Protocol):
         self._break(ConnectionFailed("it was closed"))
         await self._is_closed
 
+    async def until_broken(self) -> None:
+        """Wait until it is broken, for whatever reason."""
+        await asyncio.shield(self._is_closed)
+
     async def _greet(self, target: RedisTarget) -> None:
         if target.username is not None or target.password is not None:
             named = (target.username,) if target.username is not None else ()
@@ -196,6 +207,9 @@ class RedisConnection(asyncio.Protocol):
         try:
             reader.feed(data)
             while (answer := reader.gets()) is not False:
+                if self._on_message is not None and isinstance(answer, list) and answer[:1] == [b"message"]:
+                    self._on_message(answer[2])
+                    continue
                 if not under_way:
                     raise e.InvalidResponse("an answer to nothing")
                 future, _ = under_way.popleft()

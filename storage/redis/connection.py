@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-import redis.asyncio as aio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionFailed
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
-from ...kernel.transport.redis_connection import RedisConnection, RedisTarget, Word
+from ...kernel.transport.redis_connection import OnMessage, RedisConnection, RedisTarget, Word
 from ..errors import Unavailable
 from ..role import Term, name_bytes
 from ..store_clock import StoreTime
@@ -45,26 +40,6 @@ class Script:
     def __init__(self, path: str, *, is_alone: bool = False) -> None:
         self.text = _source(path) if is_alone else _source(_PRELUDE) + _source(path)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-def subscriber(address: Address) -> aio.Redis:
-    """A client of the library's, with the one connection that a subscription needs; it connects when first used."""
-    pool = aio.BlockingConnectionPool(
-        connection_class=aio.SSLConnection if address.is_tls else aio.Connection,
-        max_connections=1,
-        timeout=SOCKET_TIMEOUT_S,
-        host=address.host,
-        port=address.port,
-        db=address.db,
-        username=address.username,
-        password=address.password,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-    return aio.Redis.from_pool(pool)
 
 
 class Server:
@@ -131,6 +106,12 @@ class Server:
         except (RedisError, OSError) as error:
             raise self._translated(error) from error
 
+    async def connection(self, *, timeout_s: float, on_message: OnMessage | None = None) -> RedisConnection:
+        """A connection beside that of the calls; whatever `RedisConnection.open` raises."""
+        at = self.address
+        target = RedisTarget(at.host, at.port, at.db, at.username, at.password, at.is_tls)
+        return await RedisConnection.open(target, connect_s=self.timeout_s, timeout_s=timeout_s, on_message=on_message)
+
     async def _run(
         self, script: Script, arguments: tuple[Word, ...], *, is_new_work: bool, fence: Term | None = None
     ) -> Any:
@@ -162,9 +143,7 @@ class Server:
         return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> RedisConnection:
-        at, timeout_s = self.address, self.timeout_s
-        target = RedisTarget(at.host, at.port, at.db, at.username, at.password, at.is_tls)
-        return await RedisConnection.open(target, connect_s=timeout_s, timeout_s=timeout_s)
+        return await self.connection(timeout_s=self.timeout_s)
 
     def _has_connected(self, connecting: asyncio.Task[RedisConnection]) -> None:
         if self._connecting is connecting:
@@ -178,17 +157,6 @@ class Server:
         if isinstance(error, ReadOnlyError) and self._connection is not None:
             self._connection.give_up(error)  # the next one may find the primary under the same name
         return translate(error, str(self.address), is_new_work=is_new_work, fence=fence)
-
-
-@contextmanager
-def closed_is_broken() -> Iterator[None]:
-    """uvloop calls it a RuntimeError to write to a connection that ended a moment ago: here it is what it is."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "closed" not in str(error):
-            raise
-        raise ConnectionFailed(str(error)) from error
 
 
 def _source(path: str) -> str:

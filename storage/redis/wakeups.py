@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import msgpack
-from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from ...kernel.clock import Clock
+from ...kernel.transport.redis_connection import RedisConnection
 from ..errors import StorageError
 from ..ports.wakeups import WakeupStore
 from ..records import Wakeup
-from .address import Address
-from .connection import SOCKET_TIMEOUT_S, Server, closed_is_broken, subscriber
+from .connection import SOCKET_TIMEOUT_S, Server
 from .rows import packed
 
 SILENCE_S = 4.0  # twice that without a sign of life, and a connection is given up
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 _APART_S = 0.005  # between hints that go with an insert
-_AGAIN_S = 0.1  # that a task may take to heed its cancellation
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
 
@@ -72,9 +71,9 @@ class RedisWakeups(WakeupStore):
 
     async def close(self) -> None:
         listening, self._listening = self._listening, None
-        while listening is not None and not listening.done():
-            listening.cancel()  # the client takes one that meets an answer for a connection that broke, now and then
-            await asyncio.wait([listening], timeout=_AGAIN_S)
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait([listening])
 
     def _message(self, wakeups: Collection[Wakeup]) -> bytes:
         return packed((self._sender, [tuple(wakeup) for wakeup in wakeups]))
@@ -83,54 +82,38 @@ class RedisWakeups(WakeupStore):
         pause_s = _FIRST_PAUSE_S
         while True:
             # Whoever asks the store meets the same error, and can say so.
-            with contextlib.suppress(RedisError, OSError), closed_is_broken():
-                async with _subscription(self._server.address, self._server.keys.wakeups) as messages:
+            with contextlib.suppress(RedisError, OSError):
+                hear = partial(self._hear, on_wakeups)
+                connection = await self._server.connection(timeout_s=self._silence_s, on_message=hear)
+                try:
+                    await connection.call("SUBSCRIBE", self._server.keys.wakeups)
                     if subscribed.is_set():
                         on_wakeups(())
                     subscribed.set()
                     pause_s = _FIRST_PAUSE_S
                     self.is_subscribed = True
-                    await self._hear_all(messages, on_wakeups)
-            self.is_subscribed = False
+                    await self._until_broken(connection)
+                finally:
+                    self.is_subscribed = False
+                    await connection.close()
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    async def _hear_all(self, messages: PubSub, on_wakeups: _OnWakeups) -> None:
-        """Until the connection breaks. One that is silent is asked for a sign of life, and given up without any."""
-        is_asked = False
-        while True:
-            message = await messages.get_message(timeout=self._silence_s)
-            if message is not None:
-                is_asked = False
-                self._hear(message, on_wakeups)
-            elif is_asked:
-                return
-            else:
-                is_asked = True
-                await messages.ping()
+    async def _until_broken(self, connection: RedisConnection) -> None:
+        """Returns when the connection broke, which it also does when the server gives no sign of life."""
+        while not connection.is_broken:
+            try:
+                async with asyncio.timeout(self._silence_s):
+                    await connection.until_broken()
+            except TimeoutError:
+                await connection.call("PING")
 
-    def _hear(self, message: dict[str, object], on_wakeups: _OnWakeups) -> None:
-        if message["type"] != "message" or not isinstance(message["data"], bytes):
-            return
+    def _hear(self, on_wakeups: _OnWakeups, message: bytes) -> None:
         try:
-            sender, wakeups = msgpack.unpackb(message["data"], raw=True)
+            sender, wakeups = msgpack.unpackb(message, raw=True)
             heard = [Wakeup(topic.decode(), queue.decode()) for topic, queue in wakeups]
         except (ValueError, TypeError, AttributeError, msgpack.UnpackException):
             on_wakeups(())  # of some other version
             return
         if sender != self._sender:
             on_wakeups(heard)
-
-
-@contextlib.asynccontextmanager
-async def _subscription(address: Address, channel: str) -> AsyncIterator[PubSub]:
-    client = subscriber(address)
-    messages = client.pubsub()
-    try:
-        await messages.subscribe(channel)
-        await messages.get_message(timeout=SOCKET_TIMEOUT_S)  # the server's word that it is so
-        yield messages
-    finally:
-        with contextlib.suppress(RedisError, OSError), closed_is_broken():
-            await messages.aclose()  # type: ignore[no-untyped-call]
-        await client.aclose()

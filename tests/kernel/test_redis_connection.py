@@ -164,3 +164,34 @@ async def test_a_server_that_does_not_greet_is_given_up_in_time(proxy: FaultProx
     with pytest.raises(e.TimeoutError, match="no connection within"):
         await RedisConnection.open(through(proxy), connect_s=0.2, timeout_s=5.0)
     proxy.heal()
+
+
+async def test_what_is_published_arrives_between_the_answers(at: RedisAt, connection: RedisConnection) -> None:
+    heard: list[bytes] = []
+    target = RedisTarget(at.host, at.port)
+    listener = await RedisConnection.open(target, connect_s=5.0, timeout_s=5.0, on_message=heard.append)
+    await listener.call("SUBSCRIBE", "conn:channel")
+
+    pings = [listener.call("PING") for _ in range(100)]
+    told = [connection.call("PUBLISH", "conn:channel", f"\x00{number}") for number in range(100)]
+    pings += [listener.call("PING") for _ in range(100)]
+
+    assert await asyncio.gather(*told) == [1] * 100
+    assert await asyncio.gather(*pings) == [[b"pong", b""]] * 200
+    await eventually(lambda: len(heard) == 100)
+    assert heard == [f"\x00{number}".encode() for number in range(100)]
+    await listener.close()
+
+
+async def test_whoever_waits_for_the_end_of_a_connection_hears_of_it(proxy: FaultProxy) -> None:
+    connection = await opened(through(proxy))
+    waiting = asyncio.ensure_future(connection.until_broken())
+    await connection.call("PING")
+    assert not waiting.done()
+
+    proxy.cut()
+    await waiting
+
+    assert connection.is_broken
+    await connection.until_broken()
+    await connection.close()
