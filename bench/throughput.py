@@ -5,7 +5,8 @@
 
 enqueue   one at a time, a hundred at a time, a thousand a batch
 drain     by worker processes, each fifth apart; memory, claims and shares of the processes
-latency   from enqueue to the first line of the handler, on an idle node; but for memory the producer is another process
+latency   from enqueue to the first line of the handler, on an idle node; but for memory the producer is another
+          process. Beside it, on servers, a bare write that wakes another process, which takes what was written
 waiting   claim(100) beside a million waiting jobs; on PostgreSQL with its EXPLAIN
 snapshot  PostgreSQL: drain while a transaction from before is held open
 unlogged  Redis: drain without an append-only file
@@ -38,7 +39,7 @@ from harness.ground import Files, Ground, Postgres, Redis, postgres_ground, redi
 from harness.lifecycle import drain, enqueue, latency_from_outside, latency_here, runtime_of, watch
 from harness.peers import beside
 from harness.processes import BENCH
-from harness.raw import raw_limit
+from harness.raw import raw_limit, raw_start
 from harness.snapshot import old_snapshot
 from harness.waiting import claim_beside_many
 
@@ -108,6 +109,8 @@ def _served(ground: Ground, given: argparse.Namespace) -> dict[str, Any]:
     if "drain" not in given.parts:
         note("enqueue", "enqueue", _filled(ground, given, "jobs"))
     note("latency", "latency", latency_from_outside(ground.url("latency")))
+    if "latency" in given.parts and isinstance(ground, Postgres | Redis):
+        found["raw latency"] = raw_start(ground)
     if isinstance(ground, Files):
         if "raw" in given.parts:
             command = [sys.executable, str(BENCH / "store_sqlite.py"), "raw", "--jobs", str(given.jobs)]

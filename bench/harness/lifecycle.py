@@ -18,7 +18,8 @@ from .workers import Worker
 
 BULK = 1000
 TOGETHER = 100
-APART_S = 0.06  # between two jobs for an idle node: beyond the time over which stores gather wake-ups
+WARM, TRIES = 20, 300  # jobs for an idle node, one after the other: connections are made, statements planned
+APART_S = 0.06  # between two of them: beyond the time over which stores gather wake-ups
 
 
 def runtime_of(url: str) -> Runtime:
@@ -134,8 +135,8 @@ async def latency_from_outside(url: str, *, prefix: str = "") -> dict[str, Any]:
         async with runtime:
             await worker.ready()
             worker.go()
-            await _waits(20, 0.0)  # connections are made, statements planned
-            waits = await _waits(300, APART_S)
+            await _waits(WARM, 0.0)
+            waits = await _waits(TRIES, APART_S)
         worker.stop()
     finally:
         worker.kill()

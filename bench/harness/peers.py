@@ -16,11 +16,10 @@ from typing import Any
 
 from .figures import WIDTH, say_milliseconds
 from .ground import Files, Ground, Postgres, Redis
-from .lifecycle import APART_S, drain, enqueue, latency_from_outside, runtime_of
+from .lifecycle import APART_S, TRIES, WARM, drain, enqueue, latency_from_outside, runtime_of
 from .processes import BENCH
 
 _ROUNDS = 2
-_WARM, _TRIES = 20, 300  # jobs one after the other
 _ENVIRONMENTS = BENCH.parent / "build" / "peers"
 
 
@@ -99,7 +98,7 @@ async def _latency(peer: Peer, ground: Ground) -> dict[str, Any]:
     ours: list[dict[str, Any]] = []
     for number in range(_ROUNDS):
         where = _where(ground, f"{peer.name}latency{number}")
-        waits = peer.run("latency", where, _WARM + _TRIES, APART_S)["waits_s"][_WARM:]
+        waits = peer.run("latency", where, WARM + TRIES, APART_S)["waits_s"][WARM:]
         theirs.append(say_milliseconds(f"({peer.name}) enqueue -> start", waits))
         ours.append(await latency_from_outside(ground.url("beside_latency"), prefix="(ours) "))
         await ground.drop("beside_latency")

@@ -7,15 +7,20 @@ Claims and removals go side by side on two connections, as ours do.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import asyncpg
 import redis.asyncio as aio
 
-from .figures import Clock, Rate
+from .figures import Clock, Rate, say_milliseconds
 from .ground import Ground, Postgres, Redis
+from .lifecycle import APART_S, TRIES, WARM
+from .processes import BENCH
 
 BULK = 1000
 _PAYLOAD = b"\x92\x2a" + b"x" * 38
@@ -60,6 +65,14 @@ async def raw_limit(ground: Ground, count: int, batch: int) -> dict[str, Any]:
         return await _postgres(ground, count, batch)
     assert isinstance(ground, Redis)
     return await _redis(ground, count, batch)
+
+
+def raw_start(ground: Postgres | Redis) -> dict[str, Any]:
+    """From a bare write to its arrival in another process, of writes one after the other on an idle server."""
+    numbers = (str(WARM + TRIES), str(APART_S))
+    command = [sys.executable, str(BENCH / "raw_start.py"), "latency", ground.server_url, *numbers]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return say_milliseconds("raw: written -> taken, in another process", json.loads(done.stdout)["waits_s"][WARM:])
 
 
 async def _postgres(ground: Postgres, count: int, batch: int) -> dict[str, Any]:
