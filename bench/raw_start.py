@@ -22,7 +22,7 @@ import uvloop
 
 from callboard.kernel.transport.redis_connection import RedisConnection, RedisTarget
 
-_TABLE = "DROP TABLE IF EXISTS bench_start; CREATE TABLE bench_start (id bigserial PRIMARY KEY, at bigint NOT NULL)"
+_TABLE = "CREATE TABLE bench_start (id bigserial PRIMARY KEY, at bigint NOT NULL)"
 _WRITE = """
 WITH new AS (INSERT INTO bench_start (at) VALUES ($1) RETURNING id)
 SELECT pg_notify('bench_start', '') FROM new
@@ -36,6 +36,7 @@ _Take = Callable[[], Awaitable[Sequence[int]]]
 
 
 async def latency(url: str, count: int, apart_s: float) -> None:
+    await _clear(url)
     write = await _writer(url)
     command = [sys.executable, __file__, "listen", url, str(count)]
     listener = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
@@ -44,9 +45,11 @@ async def latency(url: str, count: int, apart_s: float) -> None:
     for _ in range(count):
         await write(time.monotonic_ns())
         await asyncio.sleep(apart_s)
-    waits = json.loads(await listener.stdout.readline())
-    await listener.wait()
-    print(json.dumps({"waits_s": waits}))
+    waits = await listener.stdout.readline()
+    if await listener.wait():
+        raise SystemExit("raw_start: the listener ended early")
+    await _clear(url)
+    print(json.dumps({"waits_s": json.loads(waits)}))
 
 
 async def listen(url: str, count: int) -> None:
@@ -61,10 +64,20 @@ async def listen(url: str, count: int) -> None:
     print(json.dumps(waits), flush=True)
 
 
-async def _writer(url: str) -> _Write:
+async def _clear(url: str) -> None:
     if url.startswith("redis"):
         redis = await _redis(url)
         await redis.call("DEL", _KEY)
+        await redis.close()
+        return
+    postgres = await asyncpg.connect(url)
+    await postgres.execute("DROP TABLE IF EXISTS bench_start")
+    await postgres.close()
+
+
+async def _writer(url: str) -> _Write:
+    if url.startswith("redis"):
+        redis = await _redis(url)
         return lambda at: redis.call("EVAL", _PUSH, 1, _KEY, at)
     postgres = await asyncpg.connect(url)
     await postgres.execute(_TABLE)

@@ -15,7 +15,7 @@ When something fails:
 - Anything else is our fault: the actor crashes, the supervisor starts it anew on the same store, askers ask again.
 
 A job's way goes on: the commit is told to `actors/wakeups.py`, which wakes `actors/dispatcher.py`, which asks for
-`ClaimJobs` here again. Where a store can say so with the insert itself, other processes have heard of it by then.
+`ClaimJobs` here again. The first insert after a silence tells other processes itself where the store can do that.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from . import messages as m
 from .errors import StorageError, Unavailable
 from .hints import hints_of, only_of_inserts, work_of
 from .ports.store import Store
+from .records import Hint
 from .revival import Revival
 
 FIRST_PAUSE_S = 0.05
@@ -62,24 +63,23 @@ class StorageActor(Actor):
         self._health = health
         self._rng = rng
         self._commits_path = commits
-        self._hint: object | None = None  # goes with the inserts of the batch that is being committed
+        self._hint: Hint | None = None  # goes with the inserts of the batch that is being committed
 
     async def started(self) -> None:
         self._clock: Clock = self.context.clock
         self._commits: Ref = self.context.ref(self._commits_path)
 
     async def receive_batch(self, messages: Sequence[Any]) -> list[Any]:
-        wakeups = self._store.wakeups
-        inserted = work_of(messages) if wakeups.joins_inserts else None
-        self._hint = wakeups.take_along(inserted) if inserted else None
+        inserted = work_of(messages) if self._store.wakeups.joins_inserts else None
+        self._hint = self._store.wakeups.take_along(inserted) if inserted else None
         if len(messages) == 1:
             answers = [await self._commit_one(messages[0])]
         else:
             answers = await self._commit_all(messages)
         told = hints_of(messages, answers)
         if told:
-            carried = only_of_inserts(messages, answers) if self._hint is not None else set()
-            self._commits.try_tell(m.Committed(told, carried))
+            is_carried = self._hint is not None and not self._hint.is_lost
+            self._commits.try_tell(m.Committed(told, only_of_inserts(messages, answers) if is_carried else set()))
         return answers
 
     async def _commit_one(self, message: Any) -> Any:

@@ -44,7 +44,7 @@ def work_of(messages: Sequence[Any]) -> set[Wakeup]:
 
 
 def only_of_inserts(messages: Sequence[Any], answers: Sequence[Any]) -> set[Wakeup]:
-    """The wake-ups that committed inserts give, and nothing that was committed beside them."""
+    """The wake-ups that the inserts among messages give, but for what others among them give too."""
     others = [pair for pair in zip(messages, answers, strict=True) if type(pair[0]) is not m.InsertJobs]
     given = work_of(messages)
     return given - hints_of(*zip(*others, strict=True)) if others else given

@@ -178,6 +178,14 @@ class Wakeup(NamedTuple):
     queue: str
 
 
+@dataclass(slots=True, eq=False)
+class Hint:
+    """Wake-ups on their way with an insert, which tells others of them when it is committed."""
+
+    message: str | bytes  # as the store tells them
+    is_lost: bool = False  # an insert failed, or created nothing, or could not tell it: they are to be announced
+
+
 class Finding(NamedTuple):
     """One line of a doctor's report."""
 

@@ -149,10 +149,10 @@ class RedisConnection(asyncio.Protocol):
     async def close(self) -> None:
         """End it; calls under way fail. Idempotent."""
         self._break(ConnectionFailed("it was closed"))
-        await self._is_closed
+        await self.until_closed()
 
-    async def until_broken(self) -> None:
-        """Wait until it is broken, for whatever reason."""
+    async def until_closed(self) -> None:
+        """Wait until it is broken, for whatever reason, and its socket closed."""
         await asyncio.shield(self._is_closed)
 
     async def _greet(self, target: RedisTarget) -> None:

@@ -16,6 +16,7 @@ from ..records import (
     Failure,
     Finish,
     HandBack,
+    Hint,
     JobFilter,
     Rescued,
     Retry,
@@ -37,7 +38,7 @@ class MemoryJobs(JobStore):
         self._clock = clock
 
     async def insert(
-        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: Hint | None = None
     ) -> list[bool]:
         board, now, created = self._board, self._clock.wall_ms(), []
         records = board.records

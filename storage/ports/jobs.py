@@ -24,6 +24,7 @@ from ..records import (
     Finish,
     HandBack,
     HeartbeatReply,
+    Hint,
     JobFilter,
     Rescued,
     Retry,
@@ -37,11 +38,11 @@ class JobStore(Protocol):
 
     @abstractmethod
     def insert(
-        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: Hint | None = None
     ) -> Awaitable[list[bool]]:
         """Keep new jobs: `scheduled` if `run_at` lies ahead, else `available`; without one, run_at is now.
 
-        `hint` is what `WakeupStore.take_along` gave: it is told with the commit, if that creates a job.
+        `hint` is what `WakeupStore.take_along` gave: it is told with the commit, or else is lost.
 
         True: this call created it. A job whose id is there already is left as it is and answered False.
         Raises `Full`, or `TermOver` unless the term `fence` runs: nothing was kept.

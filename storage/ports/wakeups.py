@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from ..records import Wakeup
+from ..records import Hint, Wakeup
 
 
 class WakeupStore(Protocol):
@@ -26,10 +26,11 @@ class WakeupStore(Protocol):
         """Tell the others, after the commit. Never raises for a listener that is gone."""
 
     @abstractmethod
-    def take_along(self, wakeups: Collection[Wakeup]) -> object | None:
-        """What `JobStore.insert` is given as `hint`, so that the others are told by its commit: then none is announced.
+    def take_along(self, wakeups: Collection[Wakeup]) -> Hint | None:
+        """What `JobStore.insert` is given so that its commit tells the others; unless it is lost, nothing is announced.
 
-        None: so soon after the last time these wait for `announce`, which gathers; always so unless `joins_inserts`.
+        None: these are to be announced. So it is for a while after others were told, for `announce` gathers, and for
+        ever unless `joins_inserts`.
         """
 
     @abstractmethod

@@ -13,12 +13,17 @@ from typing import Any
 import asyncpg
 
 from ...kernel.clock import Clock
+from ..errors import StorageError
 from ..job import NewJob
+from ..records import Hint
 from ..role import Term
 from .fences import run_fenced
 from .lane import TIMEOUT_S, Connection, Lane
 from .rows import columns
+from .wakeups import telling
 
+# What a server says that has no room for more notifications, or where this user may send none.
+_NOT_TOLD = (asyncpg.ProgramLimitExceededError, asyncpg.InsufficientPrivilegeError)
 _ROW_S = 0.001  # what each row of a bulk adds to the time that a call may take
 
 
@@ -29,11 +34,29 @@ class Inserts:
         self._lane = lane
         self._clock = clock
 
-    async def insert(self, jobs: Mapping[bytes, NewJob], fence: Term | None, hint: object | None) -> set[bytes]:
-        """The ids that were created."""
+    async def insert(self, jobs: Mapping[bytes, NewJob], fence: Term | None, hint: Hint | None) -> set[bytes]:
+        """The ids that were created. To be told is no condition of an insert: without it, the hint is lost."""
+        if hint is None or hint.is_lost:
+            return await self._insert(jobs, fence, None)
+        try:
+            created = await self._insert(jobs, fence, hint.message)
+        except StorageError as error:
+            hint.is_lost = True
+            if isinstance(error.__cause__, _NOT_TOLD):
+                return await self._insert(jobs, fence, None)
+            raise
+        hint.is_lost = not created
+        return created
+
+    async def _insert(
+        self, jobs: Mapping[bytes, NewJob], fence: Term | None, message: str | bytes | None
+    ) -> set[bytes]:
         server = self._lane.server
         hopeful, careful = server.text("jobs/insert_new"), server.text("jobs/insert")
-        values = [*columns_of(jobs, self._clock.wall_ms()), server.options.channel, hint]
+        values = columns_of(jobs, self._clock.wall_ms())
+        if message is not None:
+            hopeful, careful = telling(hopeful), telling(careful)
+            values += (server.options.channel, message)
         timeout_s = TIMEOUT_S + len(jobs) * _ROW_S
 
         async def insert(connection: Connection) -> set[bytes]:

@@ -15,6 +15,7 @@ from ..records import (
     Failure,
     Finish,
     HandBack,
+    Hint,
     JobFilter,
     Rescued,
     Retry,
@@ -56,7 +57,7 @@ class PostgresJobs(JobStore):
         await self._claims.close()
 
     async def insert(
-        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: Hint | None = None
     ) -> list[bool]:
         if not jobs and fence is None:
             return []

@@ -14,7 +14,7 @@ class Lanes:
         self.claims = Lane(server, halves=True, spare=self.work)
         self.ends = Lane(server, spare=self.work)
         self.reads = Lane(server, tells_time=True, spare=self.work)
-        self.hints = Lane(server, spare=self.work)  # NOTIFY, which may wait for the commits of others
+        self.hints = Lane(server, spare=self.work)  # a NOTIFY by itself, which may wait for the commits of others
         self.roles = Lane(server, spare=self.work)  # leases on roles, which should not wait for work
         self.upkeep = Lane(server)  # VACUUM and looks along the line, under load
 

@@ -30,7 +30,7 @@ from .array_types import tell_of_arrays
 from .identity import FOUND
 from .inserts import columns_of
 from .lane import Server
-from .wakeups import message_of
+from .wakeups import message_of, telling
 
 _EXPECTED = (
     "expected an asyncpg connection, a psycopg AsyncConnection, or SQLAlchemy's AsyncConnection or AsyncSession on this"
@@ -54,12 +54,14 @@ class PostgresTransactions(TransactionStore):
         connection = await self._connection(tx)
         if not jobs:
             return []
-        options = self._server.options
-        hint = None
-        if options.is_notifying:
-            hint = message_of("", [("work", queue) for queue in sorted({job.queue for job in jobs})])
-        ids, *values = columns_of({job.id: job for job in reversed(jobs)}, self._clock.wall_ms())
-        rows = await connection.fetch(self._server.text("jobs/insert"), _uuids(ids), *values, options.channel, hint)
+        now = self._clock.wall_ms()
+        ids, *values = columns_of({job.id: job for job in reversed(jobs)}, now)
+        text, options = self._server.text("jobs/insert"), self._server.options
+        queues = {job.queue for job in jobs if job.run_at is None or job.run_at <= now}
+        if queues and options.is_notifying:
+            text = telling(text)
+            values += (options.channel, message_of("", [("work", queue) for queue in sorted(queues)]))
+        rows = await connection.fetch(text, _uuids(ids), *values)
         created = {_bytes_of(row[0]) for row in rows}
         answers: list[bool] = []
         for job in jobs:

@@ -18,7 +18,7 @@ import asyncpg
 from ...kernel.clock import SystemClock
 from ..errors import StorageError
 from ..ports.wakeups import WakeupStore
-from ..records import Wakeup
+from ..records import Hint, Wakeup
 from .lane import Connection, Lane, disconnect
 
 _APART_S = 0.05
@@ -27,6 +27,9 @@ _LONGEST_PAUSE_S = 2.0
 _ALIVE_EVERY_S = 4.0  # and so long is waited for the answer: a silent connection is replaced within 10 s
 _LONGEST_MESSAGE = 7_000  # the server takes 8,000 bytes
 _NOTIFY = "SELECT pg_notify($1::text, $2::text)"
+_MARK = "/*told*/"
+_TOLD = ", (SELECT pg_notify($9::text, $10::text))"
+_LAST_WORD_S = 1.0  # for what was announced and not yet told when the handle is closed
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _OnWakeups = Callable[[Collection[Wakeup]], None]
 
@@ -42,6 +45,7 @@ class PostgresWakeups(WakeupStore):
         self._name = f"{lane.server.rng.getrandbits(64):016x}"  # who speaks, so that nobody hears himself
         self._waiting: set[Wakeup] = set()
         self._silent_until = 0.0
+        self._hurry = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._ear: Connection | None = None
@@ -62,17 +66,20 @@ class PostgresWakeups(WakeupStore):
         if self._telling is None:
             self._telling = asyncio.get_running_loop().create_task(self._tell(), name="callboard-postgres-notify")
 
-    def take_along(self, wakeups: Collection[Wakeup]) -> str | None:
+    def take_along(self, wakeups: Collection[Wakeup]) -> Hint | None:
         now = self._clock.monotonic()
-        if not self.joins_inserts or self._waiting or now < self._silent_until:
+        if not self.joins_inserts or self._telling is not None or now < self._silent_until:
             return None
         self._silent_until = now + _APART_S
-        return message_of(self._name, sorted(wakeups))
+        return Hint(message_of(self._name, sorted(wakeups)))
 
     async def close(self) -> None:
         await self._stop_listening()
         telling, self._telling = self._telling, None
         if telling is not None:
+            self._hurry.set()
+            await asyncio.wait([telling], timeout=_LAST_WORD_S)
+            self._hurry.clear()
             telling.cancel()
             await asyncio.wait([telling])
 
@@ -80,7 +87,9 @@ class PostgresWakeups(WakeupStore):
         """Say what waits, and go on for as long as more gathered meanwhile."""
         while self._waiting:
             if (wait_s := self._silent_until - self._clock.monotonic()) > 0:
-                await self._clock.sleep(wait_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._hurry.wait()
             hints = sorted(self._waiting)
             self._waiting.clear()
             with contextlib.suppress(StorageError):  # a hint may be lost
@@ -136,6 +145,11 @@ class PostgresWakeups(WakeupStore):
         ear, self._ear = self._ear, None
         if ear is not None:
             await disconnect(ear)
+
+
+def telling(text: str) -> str:
+    """The text of an insert, so that it tells. Any other needs no right to notify, be it to tell nothing."""
+    return text.replace(_MARK, _TOLD)
 
 
 def message_of(speaker: str, hints: Sequence[tuple[str, str]]) -> str:

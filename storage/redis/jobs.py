@@ -21,6 +21,7 @@ from ..records import (
     Failure,
     Finish,
     HandBack,
+    Hint,
     JobFilter,
     Rescued,
     Retry,
@@ -62,12 +63,19 @@ class RedisJobs(JobStore):
         self._clock = clock
 
     async def insert(
-        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: Hint | None = None
     ) -> list[bool]:
         if not jobs and fence is None:
             return []
-        batch = rows.inserted(jobs, self._clock.wall_ms(), self._server.keys.wakeups, hint)
-        return _answers(await self._server.call(_INSERT, batch, is_new_work=True, fence=fence))
+        message = None if hint is None or hint.is_lost else hint.message
+        batch = rows.inserted(jobs, self._clock.wall_ms(), self._server.keys.wakeups, message)
+        created: list[bool] = []
+        try:
+            created = _answers(await self._server.call(_INSERT, batch, is_new_work=True, fence=fence))
+        finally:
+            if hint is not None and True not in created:
+                hint.is_lost = True
+        return created
 
     async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
         if not requests:

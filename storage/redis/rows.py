@@ -42,7 +42,7 @@ def packed(batch: Any) -> bytes:
     return encoded
 
 
-def inserted(jobs: Sequence[NewJob], now: int, channel: str = "", hint: object | None = None) -> bytes:
+def inserted(jobs: Sequence[NewJob], now: int, channel: str = "", hint: str | bytes | None = None) -> bytes:
     """The batch of `insert.lua`."""
     heads: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # a header says nothing of one job alone: most share one
     batch: list[Any] = [channel, hint or False]

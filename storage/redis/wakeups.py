@@ -1,7 +1,8 @@
 """Wake-ups by publish and subscribe: one channel for a store, on a connection of its own.
 
-A message names the handle that sent it, which passes over its own. A subscription that broke is made anew, with a
-pause that grows from 50 ms to 2 s; since hints were missed meanwhile, its listener is then told to look everywhere.
+A message names the handle that sent it, which passes over its own. The first after a silence of 5 ms is published by
+the insert that it tells of. A subscription that broke is made anew, with a pause that grows from 50 ms to 2 s; since
+hints were missed meanwhile, its listener is then told to look everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ...kernel.clock import Clock
 from ...kernel.transport.redis_connection import RedisConnection
 from ..errors import StorageError
 from ..ports.wakeups import WakeupStore
-from ..records import Wakeup
+from ..records import Hint, Wakeup
 from .connection import SOCKET_TIMEOUT_S, Server
 from .rows import packed
 
@@ -62,12 +63,12 @@ class RedisWakeups(WakeupStore):
         with contextlib.suppress(StorageError):  # a hint that is lost is found by polling
             await self._server.command("PUBLISH", self._server.keys.wakeups, self._message(wakeups))
 
-    def take_along(self, wakeups: Collection[Wakeup]) -> bytes | None:
+    def take_along(self, wakeups: Collection[Wakeup]) -> Hint | None:
         now = self._clock.monotonic()
         if now < self._may_join_at:
             return None
         self._may_join_at = now + _APART_S
-        return self._message(wakeups)
+        return Hint(self._message(wakeups))
 
     async def close(self) -> None:
         listening, self._listening = self._listening, None
@@ -84,7 +85,7 @@ class RedisWakeups(WakeupStore):
             # Whoever asks the store meets the same error, and can say so.
             with contextlib.suppress(RedisError, OSError):
                 hear = partial(self._hear, on_wakeups)
-                connection = await self._server.connection(timeout_s=self._silence_s, on_message=hear)
+                connection = await self._server.connect_beside(timeout_s=self._silence_s, on_message=hear)
                 try:
                     await connection.call("SUBSCRIBE", self._server.keys.wakeups)
                     if subscribed.is_set():
@@ -92,19 +93,19 @@ class RedisWakeups(WakeupStore):
                     subscribed.set()
                     pause_s = _FIRST_PAUSE_S
                     self.is_subscribed = True
-                    await self._until_broken(connection)
+                    await self._until_closed(connection)
                 finally:
                     self.is_subscribed = False
                     await connection.close()
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    async def _until_broken(self, connection: RedisConnection) -> None:
+    async def _until_closed(self, connection: RedisConnection) -> None:
         """Returns when the connection broke, which it also does when the server gives no sign of life."""
         while not connection.is_broken:
             try:
                 async with asyncio.timeout(self._silence_s):
-                    await connection.until_broken()
+                    await connection.until_closed()
             except TimeoutError:
                 await connection.call("PING")
 

@@ -15,6 +15,7 @@ from ..records import (
     Failure,
     Finish,
     HandBack,
+    Hint,
     JobFilter,
     Rescued,
     Retry,
@@ -48,7 +49,7 @@ class SqliteJobs(JobStore):
         self._clock = clock
 
     def insert(
-        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: Hint | None = None
     ) -> Future[list[bool]]:
         if fence is not None:
             call = inserts.Fenced(jobs, fence)

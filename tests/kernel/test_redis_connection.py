@@ -185,7 +185,7 @@ async def test_what_is_published_arrives_between_the_answers(at: RedisAt, connec
 
 async def test_whoever_waits_for_the_end_of_a_connection_hears_of_it(proxy: FaultProxy) -> None:
     connection = await opened(through(proxy))
-    waiting = asyncio.ensure_future(connection.until_broken())
+    waiting = asyncio.ensure_future(connection.until_closed())
     await connection.call("PING")
     assert not waiting.done()
 
@@ -193,5 +193,5 @@ async def test_whoever_waits_for_the_end_of_a_connection_hears_of_it(proxy: Faul
     await waiting
 
     assert connection.is_broken
-    await connection.until_broken()
+    await connection.until_closed()
     await connection.close()

@@ -42,6 +42,22 @@ async def test_each_of_many_enqueues_right_after_each_other_is_heard_of(place: P
         await listener.close()
 
 
+async def test_what_is_enqueued_right_before_a_runtime_is_left_is_heard_of(place: Place) -> None:
+    heard: set[Wakeup] = set()
+    everywhere: list[bool] = []
+    listener = place.handle()
+    await listener.open()
+    await listener.wakeups.listen(lambda told: heard.update(told) if told else everywhere.append(True))
+    runtime = runtime_at(place, SETTINGS)
+    job = runtime.job(one)
+    async with runtime:
+        await job.options(queue="first").enqueue(1)
+        await job.options(queue="second").enqueue(2)
+
+    await eventually(lambda: {Wakeup("work", "first"), Wakeup("work", "second")} <= heard or everywhere)
+    await listener.close()
+
+
 async def test_what_a_runtime_takes_along_is_not_announced_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = runtime_at(place, SETTINGS)
     job = runtime.job(one)

@@ -36,6 +36,7 @@ from callboard.storage.records import (
     Finish,
     HandBack,
     HeartbeatReply,
+    Hint,
     JobFilter,
     Node,
     QueueRow,
@@ -187,7 +188,7 @@ class _FaultyJobs(JobStore):
         self._call = faults.call
 
     async def insert(
-        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: object | None = None
+        self, jobs: Sequence[NewJob], *, fence: Term | None = None, hint: Hint | None = None
     ) -> list[bool]:
         return await self._call("jobs.insert", self._inner.insert, jobs, fence=fence, hint=hint)
 
@@ -342,7 +343,7 @@ class _FaultyWakeups(WakeupStore):
         except Unavailable:
             return
 
-    def take_along(self, wakeups: Collection[Wakeup]) -> object | None:
+    def take_along(self, wakeups: Collection[Wakeup]) -> Hint | None:
         return self._inner.take_along(wakeups)
 
     async def close(self) -> None:

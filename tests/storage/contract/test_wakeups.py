@@ -94,13 +94,14 @@ async def test_a_hint_that_an_insert_takes_along_is_told_to_the_others_alone(
 
     assert (hint is not None) == store.wakeups.joins_inserts
     if hint is not None:
+        assert not hint.is_lost
         await eventually(lambda: other.was_named(WORK))
     await second_store.wakeups.announce([CONTROL])
     await eventually(lambda: own.heard(CONTROL))
     assert not own.was_named(WORK)
 
 
-async def test_an_insert_that_creates_nothing_tells_nothing(node: NodeHands, second_store: Store) -> None:
+async def test_an_insert_that_creates_nothing_tells_nothing_and_says_so(node: NodeHands, second_store: Store) -> None:
     store, other = node.store, Ears()
     job = node.new_job()
     await node.insert(job)
@@ -108,6 +109,7 @@ async def test_an_insert_that_creates_nothing_tells_nothing(node: NodeHands, sec
 
     hint = store.wakeups.take_along([WORK])
     assert await store.jobs.insert([job], hint=hint) == [False]
+    assert hint is None or hint.is_lost
     await store.wakeups.announce([CONTROL])
 
     await eventually(lambda: other.was_named(CONTROL))
@@ -118,3 +120,14 @@ async def test_one_insert_takes_a_hint_along_and_those_right_after_it_do_not(sto
     hints = [store.wakeups.take_along([WORK]) for _ in range(3)]
 
     assert [hint is not None for hint in hints] == [store.wakeups.joins_inserts, False, False]
+
+
+async def test_what_was_announced_right_before_the_store_is_closed_is_heard(store: Store, second_store: Store) -> None:
+    ears = Ears()
+    await store.wakeups.listen(ears)
+
+    await second_store.wakeups.announce([WORK])
+    await second_store.wakeups.announce([CONTROL])
+    await second_store.close()
+
+    await eventually(lambda: ears.heard(WORK) and ears.heard(CONTROL))

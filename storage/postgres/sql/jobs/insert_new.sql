@@ -1,6 +1,6 @@
 -- What `insert` does, for ids that are all new, as they mostly are: a fifth cheaper. A known one fails the statement.
 -- $1 ids, in order, each once · $2 queues · $3 names · $4 priorities · $5 run_at · $6 timeouts · $7 payloads · $8 now
--- $9 channel · $10 what to tell on it, if anything
+-- Where it says "told", `wakeups.py` puts the NOTIFY that takes $9 channel · $10 message.
 -- An array of one means the same for all, an empty one of timeouts: none.
 WITH new AS (
     INSERT INTO callboard.jobs (id, queue, name, priority, run_at, vtime, inserted_at, timeout_ms, payload)
@@ -43,5 +43,5 @@ counted AS (
     FROM new
     GROUP BY 1, 2
 )
-SELECT count(*), (SELECT pg_notify($9::text, $10::text) WHERE $10 IS NOT NULL)
+SELECT count(*) /*told*/
 FROM new
