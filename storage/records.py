@@ -183,7 +183,7 @@ class Hint:
     """Wake-ups on their way with an insert, which tells others of them when it is committed."""
 
     message: str | bytes  # as the store tells them
-    is_lost: bool = False  # an insert failed, or created nothing, or could not tell it: they are to be announced
+    is_lost: bool = False  # an insert failed, created nothing, or could not tell it: then they are to be announced
 
 
 class Finding(NamedTuple):

@@ -45,7 +45,8 @@ class Inserts:
             if isinstance(error.__cause__, _NOT_TOLD):
                 return await self._insert(jobs, fence, None)
             raise
-        hint.is_lost = not created
+        if not created:
+            hint.is_lost = True
         return created
 
     async def _insert(

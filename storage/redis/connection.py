@@ -106,8 +106,8 @@ class Server:
         except (RedisError, OSError) as error:
             raise self._translated(error) from error
 
-    async def connect_beside(self, *, timeout_s: float, on_message: OnMessage | None = None) -> RedisConnection:
-        """A connection beside that of the calls; whatever `RedisConnection.open` raises."""
+    async def new_connection(self, *, timeout_s: float, on_message: OnMessage | None = None) -> RedisConnection:
+        """A new connection, for whoever keeps it; whatever `RedisConnection.open` raises."""
         at = self.address
         target = RedisTarget(at.host, at.port, at.db, at.username, at.password, at.is_tls)
         return await RedisConnection.open(target, connect_s=self.timeout_s, timeout_s=timeout_s, on_message=on_message)
@@ -143,7 +143,7 @@ class Server:
         return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> RedisConnection:
-        return await self.connect_beside(timeout_s=self.timeout_s)
+        return await self.new_connection(timeout_s=self.timeout_s)
 
     def _has_connected(self, connecting: asyncio.Task[RedisConnection]) -> None:
         if self._connecting is connecting:

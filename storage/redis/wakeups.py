@@ -85,7 +85,7 @@ class RedisWakeups(WakeupStore):
             # Whoever asks the store meets the same error, and can say so.
             with contextlib.suppress(RedisError, OSError):
                 hear = partial(self._hear, on_wakeups)
-                connection = await self._server.connect_beside(timeout_s=self._silence_s, on_message=hear)
+                connection = await self._server.new_connection(timeout_s=self._silence_s, on_message=hear)
                 try:
                     await connection.call("SUBSCRIBE", self._server.keys.wakeups)
                     if subscribed.is_set():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
+
+import pytest
 
 from callboard.storage.ports.store import Store
 from callboard.storage.records import Wakeup
@@ -131,3 +134,20 @@ async def test_what_was_announced_right_before_the_store_is_closed_is_heard(stor
     await second_store.close()
 
     await eventually(lambda: ears.heard(WORK) and ears.heard(CONTROL))
+
+
+@pytest.mark.parametrize("known_goes_first", [True, False])
+async def test_a_hint_stays_lost_whatever_other_inserts_that_take_it_along_come_to(
+    node: NodeHands, known_goes_first: bool
+) -> None:
+    """Inserts of one batch go side by side, with one hint."""
+    store = node.store
+    known, new = node.new_job(), node.new_job()
+    await node.insert(known)
+    jobs = [known, new] if known_goes_first else [new, known]
+
+    hint = store.wakeups.take_along([WORK])
+    answers = await asyncio.gather(*(store.jobs.insert([job], hint=hint) for job in jobs))
+
+    assert answers == [[not known_goes_first], [known_goes_first]]
+    assert hint is None or hint.is_lost

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,22 @@ from callboard.kernel.clock import ManualClock
 from callboard.storage.postgres.driver import PostgresStore
 from tests.support.node_hands import NodeHands
 from tests.support.servers import postgres
+from tests.support.servers.postgres import PostgresServer
 from tests.support.stores import PostgresPlace
 
 Opener = Callable[..., Awaitable[PostgresStore]]
+
+
+@contextmanager
+def server_of_its_own() -> Iterator[PostgresServer]:
+    """For tests that disturb one."""
+    if (why := postgres.missing()) is not None:
+        pytest.skip(why)
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.node_hands import ALL, NodeHands, assert_counters_are_true
 from tests.support.persistence import until_answered
 from tests.support.rhythm import every
-from tests.support.servers import postgres
 from tests.support.servers.postgres import PostgresServer
+
+from .conftest import server_of_its_own
 
 pytestmark = pytest.mark.anyio
 
@@ -40,11 +41,8 @@ BOOT = b"A" * 16
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    if (why := postgres.missing()) is not None:
-        pytest.skip(why)
-    server = PostgresServer()
-    yield server
-    server.stop()
+    with server_of_its_own() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -14,20 +14,17 @@ from callboard.storage.records import Wakeup
 from callboard.storage.role import Term
 from tests.support.eventually import eventually
 from tests.support.node_hands import ALL, NodeHands
-from tests.support.servers import postgres
 from tests.support.servers.postgres import PostgresServer
+
+from .conftest import server_of_its_own
 
 WORK = Wakeup("work", "default")
 
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    """A server of this test's own."""
-    if (why := postgres.missing()) is not None:
-        pytest.skip(why)
-    server = PostgresServer()
-    yield server
-    server.stop()
+    with server_of_its_own() as server:
+        yield server
 
 
 async def opened(url: str) -> PostgresStore:
