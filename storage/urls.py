@@ -16,7 +16,7 @@ from .store_clock import StoreTime
 
 DEFAULT_STORE = "sqlite:///callboard.db"
 _EXPECTED = "expected memory://, sqlite:///relative.db or sqlite:////absolute.db"
-_SERVERS = "postgresql://user@host/database, redis://host:6379/0"
+_ANY = f"{_EXPECTED}, or one of a server: postgresql://user@host/database, redis://host:6379/0"
 
 
 def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
@@ -29,7 +29,7 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
     try:
         parts = urlsplit(url)
     except ValueError as exc:  # an opened bracket, say
-        raise InvalidStore(f"store URL {shown!r} is malformed ({exc}): {_EXPECTED}") from None
+        raise InvalidStore(f"store URL {shown!r} is malformed ({exc}): {_ANY}") from None
     if parts.scheme == "memory":
         if parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
             raise InvalidStore(f"store URL {shown!r}: memory:// takes nothing after it")
@@ -55,7 +55,7 @@ def store_of(url: str, *, clock: Clock, disk_reserve_bytes: int) -> Store:
     if parts.scheme in ("redis", "rediss"):
         return _redis(shown, parts, clock)
     known = "" if parts.scheme else " (a path alone is no URL)"
-    raise InvalidStore(f"store URL {shown!r} is of no known kind{known}: {_EXPECTED}, or one of a server: {_SERVERS}")
+    raise InvalidStore(f"store URL {shown!r} is of no known kind{known}: {_ANY}")
 
 
 def _redis(shown: str, parts: SplitResult, clock: Clock) -> Store:

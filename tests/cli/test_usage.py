@@ -50,6 +50,12 @@ def test_mistyped_commands_and_options_get_one_line(cli: Cli, args: list[str], s
     assert result.err.count("\n") == 1
 
 
+EXPECTED = (
+    "expected memory://, sqlite:///relative.db or sqlite:////absolute.db, or one of a server: "
+    "postgresql://user@host/database, redis://host:6379/0"
+)
+
+
 @pytest.mark.parametrize("command", [["jobs", "list"], ["queues", "list"], ["doctor"], ["prune"], ["enqueue", "send"]])
 @pytest.mark.parametrize(
     ("store", "said"),
@@ -59,6 +65,7 @@ def test_mistyped_commands_and_options_get_one_line(cli: Cli, args: list[str], s
         ("sqlite://jobs.db", "store URL 'sqlite://jobs.db': a SQLite file has no host; write sqlite:///jobs.db"),
         ("sqlite:///", "store URL 'sqlite:///' names no file"),
         ("sqlite:///a%00b", "store URL 'sqlite:///a%00b' names no file"),
+        ("postgresql://[x", f"store URL 'postgresql://[x' is malformed (Invalid IPv6 URL): {EXPECTED}"),
         ("sqlite://[", "store URL 'sqlite://[' is malformed (Invalid IPv6 URL)"),
         ("memory://", "memory:// is seen by its own process alone; name the nodes' store by --store or"),
     ],
