@@ -81,11 +81,10 @@ class Dispatcher(Actor):
         request = ClaimJobs((ClaimRequest(self._queue, wanted),), self._node.lease_ms)
         in_flight = self._node.in_flight
         in_flight.claims_under_way += 1
-        since = self.context.clock.monotonic()
         try:
             # Not given up early in an outage: it is repeated until the store answers, and then its leases would be
             # nobody's until the heartbeat finds them.
-            reply = (await self._storage.ask(request, timeout=max(self._node.lease_s, SHORTEST_CLAIM_S)))[0]
+            [(reply, since)] = await self._storage.ask(request, timeout=max(self._node.lease_s, SHORTEST_CLAIM_S))
             in_flight.hold(reply.jobs, since)
         except StorageReset as error:
             self._node.store_was_reset(str(error))

@@ -26,7 +26,7 @@ class InFlight:
         return len(self._leases)
 
     def hold(self, jobs: Iterable[Claimed], since: float) -> None:
-        """Count the jobs' leases as ours from now on; `since`: monotonic seconds when the claim was sent."""
+        """Count the jobs' leases as ours from now on; `since`: monotonic seconds when the claim began."""
         for job in jobs:
             self._leases[job.id] = (job.claim_token, job.queue, since)
 

@@ -33,7 +33,7 @@ from . import messages as m
 from .errors import StorageError, Unavailable
 from .hints import hints_of, only_of_inserts, work_of
 from .ports.store import Store
-from .records import Hint
+from .records import ClaimRequest, Hint
 from .revival import Revival
 
 FIRST_PAUSE_S = 0.05
@@ -143,7 +143,7 @@ class StorageActor(Actor):
         if verb is m.FinishJobs:
             return jobs.finish(items, boot_id=self._boot_id)
         if verb is m.ClaimJobs:
-            return jobs.claim(items, boot_id=self._boot_id, lease_ms=message.lease_ms)
+            return self._claim(items, message.lease_ms)
         if verb is m.RetryJobs:
             return jobs.retry(items, boot_id=self._boot_id)
         if verb is m.SnoozeJobs:
@@ -171,6 +171,11 @@ class StorageActor(Actor):
         if verb is m.AnswerControls:
             return self._store.controls.answer(message.answers)
         raise TypeError(f"the storage actor does not understand {verb.__name__}")
+
+    async def _claim(self, requests: Sequence[ClaimRequest], lease_ms: int) -> list[m.Leased]:
+        since = self._clock.monotonic()
+        replies = await self._store.jobs.claim(requests, boot_id=self._boot_id, lease_ms=lease_ms)
+        return [m.Leased(reply, since) for reply in replies]
 
     async def _patiently(self, call: Callable[[], Awaitable[Any]], *, once: bool = False) -> Any:
         """The call's answer, repeated while the store does not answer at all."""

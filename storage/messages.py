@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..kernel.envelope import Query
 from .control import Control, ControlAnswer
@@ -34,8 +35,15 @@ class InsertJobs(Query[list[bool]]):
     fence: Term | None = None
 
 
+class Leased(NamedTuple):
+    """What a claim brought, and since when: the call that was answered began then, after however many in vain."""
+
+    reply: ClaimReply
+    since: float  # monotonic seconds
+
+
 @dataclass(slots=True, eq=False)
-class ClaimJobs(Query[list[ClaimReply]]):
+class ClaimJobs(Query[list[Leased]]):
     """Lease available jobs; all are leased for the same time."""
 
     items: Sequence[ClaimRequest]

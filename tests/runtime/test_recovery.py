@@ -22,6 +22,7 @@ from callboard.storage.memory.jobs import MemoryJobs
 from callboard.storage.ports.store import Store
 from callboard.storage.records import Rescued
 from callboard.testing import Machine, simulate
+from tests.support.faulty_store import FaultPlan, FaultyStore, When
 
 LEASE_S = 2.0
 SWEEP_S = LEASE_S / 3
@@ -193,6 +194,17 @@ class _Dying(MemoryJobs):
         raise AssertionError("dead")
 
 
+class Outage(FaultPlan):
+    """While it is on, nothing reaches the store but the methods in `heals`."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.heals: set[str] = set()
+
+    def next_call(self, method: str) -> When | None:
+        return When.BEFORE if self.is_on and method not in self.heals else None
+
+
 class TestRecovery:
     def test_f55_a_sweeper_that_dies_in_its_sweep_holds_nobody_up(self) -> None:
         """There is no lock that it could hold: recovery within a lease and two sweeps."""
@@ -313,3 +325,25 @@ class TestRecovery:
                 assert await cluster.until(is_rescued) - crashed <= LEASE_S + SWEEP_S + 0.1
 
         run(play)
+
+    def test_f21_a_claim_that_outlived_an_outage_is_not_stopped_before_the_first_renewal(self) -> None:
+        """It was asked for longer ago than a lease lasts, and what it brings is leased from now on."""
+
+        async def play(cluster: Cluster) -> None:
+            outage = Outage()
+            await cluster.start(store=FaultyStore(cluster.board, outage))
+            client = cluster.runtime()
+            async with client:
+                outage.is_on = True
+                await cluster.clock.sleep(2 * LEASE_S)
+                handle = await client.jobs["work"].enqueue(1.0)
+                outage.heals = {"jobs.claim"}
+                await cluster.until(is_executing(handle))
+                await cluster.clock.sleep(LEASE_S / 4)
+                outage.is_on = False
+
+                assert await handle.result(timeout=60) == 1.0
+                assert cluster.starts == {handle.id: 1}
+
+        for seed in range(5):
+            run(play, seed=seed)
