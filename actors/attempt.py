@@ -22,6 +22,7 @@ class Attempt:
 
     __slots__ = (
         "deadline",
+        "has_begun",
         "is_completing",
         "is_in_thread",
         "is_over",
@@ -39,6 +40,7 @@ class Attempt:
         self.started_at = started_at  # monotonic seconds
         self.deadline: float | None = None  # monotonic seconds
         self.task: asyncio.Task[None] | None = None
+        self.has_begun = False  # a task that is cancelled before its first step takes none
         self.stop: Stop | None = None
         self.stopped_at = 0.0
         self.is_over = False  # judged, and its slot given back or set aside

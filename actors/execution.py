@@ -32,8 +32,11 @@ ON_RETRY_S = 5.0  # the longest that an on_retry callback may take
 async def execute(attempt: Attempt, node: NodeParts, worker: Worker) -> None:
     """Run one attempt and tell the worker what came of it; None when the lease was lost."""
     outcome: Outcome | None
+    attempt.has_begun = True
     definition = node.definitions.get(attempt.job.name)
-    if definition is None:
+    if attempt.stop is not None:
+        outcome = judge_stop(attempt, node)  # before it began
+    elif definition is None:
         outcome = _hand_back_unknown(attempt, node)
     else:
         try:

@@ -261,7 +261,8 @@ class Worker(Actor):
         attempt.stop = why
         attempt.stopped_at = self._clock.monotonic()
         self.timed()
-        if attempt.task is not None and not (attempt.is_in_thread and why is Stop.CANCEL):
+        if attempt.has_begun and not (attempt.is_in_thread and why is Stop.CANCEL):
+            assert attempt.task is not None
             attempt.task.cancel()
 
     def _sweep(self) -> None:

@@ -25,6 +25,7 @@ class ClaimsLedger:
         self.accepted = 0  # fenced writes
         self.refused = 0
         self.repeated = 0  # accepted, having been accepted before
+        self.granted_at: dict[tuple[bytes, int], float] = {}  # seconds, by job and token
         self._lease: dict[bytes, Lease] = {}  # the latest by job
         self._given_up: dict[bytes, tuple[str, Any]] = {}  # by job: how its latest lease ended
         self._ended: dict[bytes, tuple[Lease, JobState]] = {}
@@ -53,6 +54,7 @@ class ClaimsLedger:
                 self.wrong.append(f"{_at(call)}: claimed after its end, {self._ended[job.id]}")
             self._given_up.pop(job.id, None)
             self._lease[job.id] = Lease(job.claim_token, call.kwargs["boot_id"])
+            self.granted_at[job.id, job.claim_token] = call.at_s
 
     def _closed(self, call: Carried, item: Any, is_accepted: bool) -> None:
         mine = Lease(item.claim_token, call.kwargs["boot_id"])

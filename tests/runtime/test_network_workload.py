@@ -18,7 +18,7 @@ CALM_S = 60.0  # virtual; within it everything that had been started ends, retri
 class TestInvariants:
     """A small random workload over many seeds; all that a seed met stands in the line that it prints."""
 
-    def test_every_job_ends_once_and_as_it_should(self) -> None:
+    def test_every_job_ends_once_and_as_it_should(self, caplog: pytest.LogCaptureFixture) -> None:
         fates: Counter[str] = Counter()
         happened: Counter[str] = Counter()
         for seed in SEEDS:
@@ -33,6 +33,8 @@ class TestInvariants:
                 lost=left.lost,
                 late=left.came_late,
             )
+
+        assert "its slot is set aside" not in caplog.text  # every handler heeds its cancellation
 
         # Else it would hold for want of trouble.
         assert set(fates) == set(FATES)

@@ -231,6 +231,31 @@ class TestAway:
 
         assert said.count("leases could not be renewed in time; their attempts stop") == 1
 
+    @pytest.mark.parametrize("frozen_s", [0.5 * LEASE_S, 5 * LEASE_S], ids=["still has its leases", "lost them"])
+    def test_jobs_whose_claim_is_heard_of_after_a_freeze_take_no_slot_for_good(self, frozen_s: float) -> None:
+        """They are stopped in the moment in which they are started, before their first step."""
+
+        async def main() -> None:
+            network = Network(delay_s=(0.02, 0.02))
+
+            async def work(ctx: Ctx) -> None:
+                await ctx.sleep(0.5)
+
+            async with Runtime(STORE) as beside:
+                machine = Machine(node(work))
+                await asyncio.sleep(1.0)
+                handles = [await beside.enqueue("work") for _ in range(2)]  # for both slots
+                await asyncio.sleep(0.05)
+                machine.freeze()
+                assert [(await handle.job()).state for handle in handles] == [JobState.EXECUTING] * 2
+                await asyncio.sleep(frozen_s)
+                machine.thaw()
+                for handle in [*handles, await beside.enqueue("work")]:
+                    await handle.result(60.0)
+            assert network.lost == 0
+
+        simulate(main)
+
     @pytest.mark.parametrize("cleanup_s", [0.8, 3.0], ids=["ends", "is left behind"])
     def test_a_job_that_comes_back_while_its_lost_attempt_still_ends_runs_to_its_end(self, cleanup_s: float) -> None:
         """The same node claims it anew: for a moment it has two attempts of one job, of which one counts."""

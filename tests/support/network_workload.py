@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from callboard import Handle
+from callboard.actors.trust import OWN
 from callboard.storage.errors import Unavailable
+from callboard.storage.ids import parse_id
 from callboard.testing import Carried, Machine, Network
 from harness.claims_ledger import ClaimsLedger
-from tests.support.workload import Outcome, Workload
+from tests.support.workload import LEASE_S, Outcome, Workload
 
 FATES = ("drain", "crash", "freeze", "cut", "cut", "deaf", "mute")
 AGAIN_S = 0.5  # after a store that could not be reached
+ROUND_TRIP_S = 0.05
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Stormed:
     """What is left of it."""
 
     outcome: Outcome
-    wrong: list[str]  # what the store should not have done
+    wrong: list[str]  # what the store, and a node that lost its leases, should not have done
     fates: Counter[str]
     accepted: int
     refused: int
@@ -85,7 +88,7 @@ class NetworkWorkload(Workload):
         ledger = self._ledger
         return Stormed(
             outcome,
-            ledger.wrong,
+            ledger.wrong + self._stopped_early(),
             self._fates,
             ledger.accepted,
             ledger.refused,
@@ -94,6 +97,12 @@ class NetworkWorkload(Workload):
             network.came_late,
             calm_s,
         )
+
+    def _stopped_early(self) -> list[str]:
+        """Attempts that were stopped for want of a lease while they had it."""
+        trusted_s = OWN * LEASE_S * (1 - self._drift) - ROUND_TRIP_S
+        ages = [(id, at_s - self._ledger.granted_at[parse_id(id), token]) for id, token, at_s in self._cut_short]
+        return [f"{id} was stopped {age_s:.3f} s after it was leased" for id, age_s in ages if age_s < trusted_s]
 
     def _observe(self, call: Carried) -> None:
         self._ledger.note(call)

@@ -28,7 +28,8 @@ from callboard import (
 from callboard.testing import Machine
 
 STORE = "sqlite:///cluster.db"  # in a simulation: one board in memory that all nodes share
-SETTINGS = Settings(lease="5s", grace="2s", max_crashes=1000)
+LEASE_S = 5.0
+SETTINGS = Settings(lease=LEASE_S, grace="2s", max_crashes=1000)
 MAX_ATTEMPTS = 4
 LONGEST_S = 3600.0  # virtual; a job that has not ended by then is stuck
 
@@ -70,6 +71,7 @@ class Workload:
         self._nodes = nodes
         self._crashes = crashes
         self._tempers: dict[str, str] = {}
+        self._victims: set[str] = set()
         self._starts: Counter[str] = Counter()
         self._tokens: dict[str, int] = {}
         self._were_frozen: set[object] = set()
@@ -77,6 +79,8 @@ class Workload:
         self._running: dict[str, object] = {}  # id -> the node that runs it
         self._overlaps: list[str] = []
         self._up: dict[object, Machine] = {}
+        self._leaving: set[object] = set()
+        self._cut_short: list[tuple[str, int, float]] = []  # id, claim token and when, if it was for want of a lease
         self._stops = 0
         self._registry = self._add_jobs()
 
@@ -89,6 +93,7 @@ class Workload:
                 group.create_task(self._keep_up(number, is_over))
             handles = [await self._enqueue(client) for _ in range(self._jobs)]
             victims = self._chance.sample(handles, self._jobs // 6)
+            self._victims = {handle.id for handle in victims}
             for handle in victims:
                 group.create_task(self._cancel(handle))
             await asyncio.gather(*(self._end(handle) for handle in handles))
@@ -98,7 +103,7 @@ class Workload:
         return Outcome(
             jobs,
             self._tempers,
-            {handle.id for handle in victims},
+            self._victims,
             self._starts,
             self._tokens,
             self._overlaps,
@@ -155,6 +160,7 @@ class Workload:
         runtime.identity = me  # type: ignore[attr-defined]  # so that handlers know where they run
         async with runtime.work({"a": 2, "b": 3}):
             await stop.wait()
+            self._leaving.add(me)
 
     # Jobs.
 
@@ -231,6 +237,11 @@ class Workload:
         self._running[ctx.id] = me
         try:
             await ctx.sleep(self._chance.uniform(least_s, longest_s))
+        except asyncio.CancelledError:
+            is_meant = ctx.id in self._victims or ctx.name == "hanging" or me in self._leaving
+            if not is_meant and me in self._up and self._up[me].is_up:
+                self._cut_short.append((ctx.id, ctx.fencing_token, asyncio.get_running_loop().time()))
+            raise
         finally:
             if self._running.get(ctx.id) is me:
                 del self._running[ctx.id]
