@@ -16,8 +16,9 @@ from ..kernel.actor import Actor
 from ..kernel.clock import Timer
 from ..kernel.errors import CallboardError
 from ..storage.errors import StorageReset
-from ..storage.messages import ClaimJobs
-from ..storage.records import ClaimReply, ClaimRequest
+from ..storage.job import Claimed
+from ..storage.messages import ClaimJobs, HandBackJobs
+from ..storage.records import ClaimReply, ClaimRequest, HandBack
 from .node import NodeParts
 from .wakeups import Subscribe
 from .worker import Assign, Report, Vacancy
@@ -85,7 +86,9 @@ class Dispatcher(Actor):
             # Not given up early in an outage: it is repeated until the store answers, and then its leases would be
             # nobody's until the heartbeat finds them.
             [(reply, since)] = await self._storage.ask(request, timeout=max(self._node.lease_s, SHORTEST_CLAIM_S))
-            in_flight.hold(reply.jobs, since)
+            is_fresh = self._node.trust.is_fresh(since, self.context.clock.monotonic())
+            if is_fresh:
+                in_flight.hold(reply.jobs, since)
         except StorageReset as error:
             self._node.store_was_reset(str(error))
             return
@@ -96,12 +99,21 @@ class Dispatcher(Actor):
             return
         finally:
             in_flight.claims_under_way -= 1
-        if reply.jobs:
+        if not is_fresh and reply.jobs:
+            self._hand_back(reply.jobs)
+        elif reply.jobs:
             self._room -= len(reply.jobs)
             self._assigned += len(reply.jobs)
             await self._worker.tell(Assign(reply.jobs))
         if len(reply.jobs) < wanted:
             self._sleep(reply)
+
+    def _hand_back(self, jobs: Sequence[Claimed]) -> None:
+        """Let go of what was claimed too long ago. Refused for those that others have by now."""
+        self._node.log.warning("claim was answered too late; its jobs go back", queue=self._queue, jobs=len(jobs))
+        back = [HandBack(job.id, job.claim_token, job.queue) for job in jobs]
+        self.context.ref(self._node.lanes.ends).try_tell(HandBackJobs(back))
+        self._look_in(self._node.poll_s)
 
     def _sleep(self, reply: ClaimReply) -> None:
         self._may_have_work = False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callboard import Ctx, JobFailed, JobState, Retry, Runtime, Settings
+from callboard import Ctx, Handle, JobFailed, JobState, Retry, Runtime, Settings
 from callboard.actors.node_log import NodeLog
 from callboard.testing import Carried, Machine, Network, simulate
 from tests.support.network_workload import NetworkWorkload
@@ -53,6 +53,15 @@ def node(
             await asyncio.Event().wait()
 
     return main
+
+
+async def claimed(handles: list[Handle[Any]]) -> None:
+    """Until the store has leased them, which their node hears of 0.02 s later."""
+    for _ in range(1000):
+        if all([(await handle.job()).state is JobState.EXECUTING for handle in handles]):
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("nobody claimed them")
 
 
 async def rows(beside: Runtime) -> int:
@@ -245,13 +254,41 @@ class TestAway:
                 machine = Machine(node(work))
                 await asyncio.sleep(1.0)
                 handles = [await beside.enqueue("work") for _ in range(2)]  # for both slots
-                await asyncio.sleep(0.05)
+                await claimed(handles)
                 machine.freeze()
-                assert [(await handle.job()).state for handle in handles] == [JobState.EXECUTING] * 2
                 await asyncio.sleep(frozen_s)
                 machine.thaw()
                 for handle in [*handles, await beside.enqueue("work")]:
                     await handle.result(60.0)
+            assert network.lost == 0
+
+        simulate(main)
+
+    @pytest.mark.parametrize("phase", range(10))  # of its beats, when it is frozen
+    def test_a_claim_that_is_heard_of_when_its_leases_are_over_begins_nothing(self, phase: int) -> None:
+        """Another node has the jobs by then."""
+
+        async def main() -> None:
+            network = Network(delay_s=(0.02, 0.02))
+            starts: list[tuple[str, int]] = []
+
+            async def work(ctx: Ctx) -> None:
+                starts.append((ctx.id, ctx.fencing_token))
+                await ctx.sleep(10 * LEASE_S)
+
+            async with Runtime(STORE) as beside:
+                first = Machine(node(work))
+                await asyncio.sleep(1.0 + phase * LEASE_S / 30)
+                handles = [await beside.enqueue("work") for _ in range(2)]
+                await claimed(handles)
+                first.freeze()
+                Machine(node(work))
+                await asyncio.sleep(5 * LEASE_S)
+                assert sorted(starts) == [(handle.id, 2) for handle in handles]
+                first.thaw()
+                for handle in handles:
+                    await handle.result(60.0)
+            assert len(starts) == 2
             assert network.lost == 0
 
         simulate(main)
