@@ -26,12 +26,14 @@ class Trust:
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
         self._renewed_at = 0.0
+        self.own_until = OWN * lease_s  # from then on only younger leases can be relied on; read for each attempt
         self._rescues_from = inf  # no renewal has gone through yet
         self.reset: str | None = None  # what is said of a store that was emptied or replaced
 
     def began(self, now: float) -> None:
         """Renewals begin; nothing is leased yet."""
         self._renewed_at = now
+        self.own_until = now + OWN * self._lease_s
 
     def renewed(self, began: float, up_s: float | None) -> None:
         """A renewal that was sent at `began` went through; the server was up for `up_s`, where that is known."""
@@ -42,11 +44,11 @@ class Trust:
         if up_s is not None and up_s < self._lease_s:
             self._rescues_from = max(self._rescues_from, began + self._lease_s - up_s)
         self._renewed_at = began
+        self.own_until = began + OWN * self._lease_s
 
     def own_since(self, now: float) -> float:
         """Leases that were last confirmed before that moment may be over; 0 while the last renewal is young."""
-        limit = now - OWN * self._lease_s
-        return limit if self._renewed_at < limit else 0.0
+        return now - OWN * self._lease_s if now > self.own_until else 0.0
 
     def is_fresh(self, since: float, now: float) -> bool:
         """Whether leases of a claim that began at `since` will be renewed while they hold."""

@@ -153,6 +153,8 @@ class Worker(Actor):
         slots = self._slots - len(self._set_aside)
         waiting, running, node, create_task = self._waiting, self._running, self._node, self._loop.create_task
         now = self._clock.monotonic()
+        if now > node.trust.own_until:
+            self._drop_untrusted(now)
         held_up: list[Claimed] = []
         while waiting and len(running) < slots:
             job = waiting.popleft()
@@ -163,6 +165,11 @@ class Worker(Actor):
             running[job.id] = attempt = Attempt(job, now, False)
             attempt.task = create_task(execute(attempt, node, self), context=Context())
         waiting.extendleft(reversed(held_up))
+
+    def _drop_untrusted(self, now: float) -> None:
+        """Begin nothing whose lease may be over: a node that was frozen ends its attempts before it looks at leases."""
+        untrusted = set(self._node.in_flight.older_than(self._node.trust.own_since(now)))
+        self._stop_jobs([job.id for job in self._waiting if job.id in untrusted], Stop.LEASE_LOST)
 
     def _stop_older(self, attempt: Attempt) -> None:
         """Its job was claimed anew, so its lease was lost, which nobody here may have heard of; the new one waits."""

@@ -293,6 +293,37 @@ class TestAway:
 
         simulate(main)
 
+    def test_what_waits_for_a_slot_when_its_lease_is_over_is_not_begun(self) -> None:
+        """A node that wakes up has jobs in hand beyond its slots, as one with short ones has; another has run them."""
+
+        async def main() -> None:
+            Network(delay_s=(0.001, 0.001))
+            latest: dict[str, int] = {}
+            stale: list[str] = []
+
+            async def work(ctx: Ctx) -> None:
+                if ctx.fencing_token < latest.setdefault(ctx.id, ctx.fencing_token):
+                    stale.append(ctx.id)
+                latest[ctx.id] = ctx.fencing_token
+                await ctx.sleep(0.004)
+
+            async with Runtime(STORE) as beside:
+                first = Machine(node(work))
+                await asyncio.sleep(1.0)
+                handles = [await beside.enqueue("work") for _ in range(500)]
+                await asyncio.sleep(0.2)
+                first.freeze()
+                in_hand = (await beside.counts())["executing"]
+                Machine(node(work))
+                await asyncio.sleep(5 * LEASE_S)
+                first.thaw()
+                for handle in handles:
+                    await handle.result(60.0)
+            assert in_hand > 4
+            assert stale == []
+
+        simulate(main)
+
     @pytest.mark.parametrize("cleanup_s", [0.8, 3.0], ids=["ends", "is left behind"])
     def test_a_job_that_comes_back_while_its_lost_attempt_still_ends_runs_to_its_end(self, cleanup_s: float) -> None:
         """The same node claims it anew: for a moment it has two attempts of one job, of which one counts."""
