@@ -20,6 +20,7 @@ from ..storage.ports.roles import RoleStore
 from ..storage.role import RoleRow, Term
 from .side_tasks import SideTasks
 
+LAST_S = 1.0
 Asked = Literal["campaign", "renew", "resign"]
 
 
@@ -72,10 +73,14 @@ class Ballot:
         self._under_way = None
 
     async def last_words(self, held: Term | None) -> bool:
-        """Wait for the call under way and resign what is held, by that very call perhaps; whether anything was."""
+        """Wait for the call under way and resign what is held, by that very call perhaps; whether anything was.
+
+        A second for each: a store that is slower is away, and what is held ends by itself.
+        """
+        self._longest_s = min(self._longest_s, LAST_S)
         if self._under_way is not None:
             with suppress(Exception):  # that would be the crash which ends the leader, and it is told already
-                row = (await self._under_way).row  # a campaign may yet be granted
+                row = (await self._clock.limit(self._under_way, LAST_S)).row  # a campaign may yet be granted
                 if row is not None and row.holder == self._holder:
                     held = row.term
         if held is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..kernel.clock import Clock
@@ -18,6 +19,8 @@ from ..storage.ports.jobs import HeartbeatStore
 from ..storage.records import Beat, HeartbeatReply
 from .node import NodeParts
 from .watchdog import LoopWatch
+
+LAST_S = 1.0  # for a beat under way when its node stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +77,23 @@ class Heartbeat:
             self._own.call_soon_threadsafe(self._nudged.set)
 
     async def stop(self) -> None:
-        """End after the beat under way."""
+        """End after the beat under way, or in the midst of it when the store lets it wait."""
         self._is_stopping = True
         self.nudge()
-        await self._ended.wait()
+        try:
+            await self._clock.limit(self._ended.wait(), LAST_S)
+        except TimeoutError:
+            if self._own is not None and self._task is not None:
+                self._own.call_soon_threadsafe(self._task.cancel)
+            await self._ended.wait()
 
     def _run_in_thread(self) -> None:
-        asyncio.run(self._run())
+        with suppress(asyncio.CancelledError):
+            asyncio.run(self._run())
 
     async def _run(self) -> None:
         self._own = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         self._nudged = asyncio.Event()
         watch = None
         if self._own is not self._home:

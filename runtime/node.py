@@ -110,6 +110,7 @@ class Node(Hands):
 
     async def close(self) -> None:
         """Stop the tree, then close the store."""
+        self.health.given_up.set()
         try:
             await self.root.__aexit__(None, None, None)
         finally:
@@ -179,8 +180,10 @@ class Node(Hands):
         self.begin_drain()
         assert self._leaving is not None
         await self._leaving
+        self.health.given_up.set()
         while self._work:
             await self.root.stop_child(self._work.pop())
+        self.health.given_up.clear()
 
     async def _leave(self) -> None:
         grace_s = self._runtime.settings.grace_s

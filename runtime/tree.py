@@ -54,6 +54,7 @@ from .settings import Settings
 
 WRITES_WAITING = 65_536  # callers that may wait for a commit before a tell has to wait for room
 HINTS_WAITING = 4096
+LOOK_S = 1.0  # for a look that is under way: what was not answered is told by the node's end
 STOP_S = 10.0  # a worker that is stopped interrupts, hands back and flushes well below it
 
 
@@ -89,7 +90,9 @@ def tree(
     return [
         *client,
         ChildSpec(Membership, id="membership", args=(store,), kwargs=member, shutdown=STOP_S),
-        ChildSpec(Controls, id="controls", args=(store.controls,), kwargs={"node": node, "hands": hands}),
+        ChildSpec(
+            Controls, id="controls", args=(store.controls,), kwargs={"node": node, "hands": hands}, shutdown=LOOK_S
+        ),
         *([] if link is None else [ChildSpec(NodeDoor, id="door", args=(link,), kwargs={"node": node})]),
         ChildSpec(Supervisor, id="queues", args=(queue_specs(node, queues),), kwargs=parking),
         ChildSpec(Rescuer, id="rescuer", kwargs={"node": node}),

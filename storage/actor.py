@@ -9,8 +9,9 @@ was answered has its write on disk. Of a store that takes claims, ends and the r
 When something fails:
 - The store does not answer (`Unavailable`): the actor repeats the call, 50 ms to 2 s apart, until it is answered.
   Every write is idempotent, so a call that took effect before its answer was lost does no harm. That is a state
-  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline. A rescue alone is not
-  repeated: the first to be heard after an outage, it would take the jobs of all who could not renew (`Rescuer`).
+  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline, or until the node stops
+  (`StoreHealth.given_up`). A rescue alone is not repeated: the first to be heard after an outage, it would take the
+  jobs of all who could not renew (`Rescuer`).
 - One verb fails (`Full`, say): the asks of that verb fail with the error, the others are answered as usual.
 - Anything else is our fault: the actor crashes, the supervisor starts it anew on the same store, askers ask again.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..kernel.actor import Actor
@@ -38,6 +40,7 @@ from .revival import Revival
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+LAST_S = 1.0  # for what is asked of a store that is away when the node stops
 
 
 class StoreHealth:
@@ -46,6 +49,7 @@ class StoreHealth:
     def __init__(self) -> None:
         self.unavailable_since: float | None = None  # monotonic seconds
         self.last_error: str | None = None
+        self.given_up = asyncio.Event()  # set by a node that stops: nothing is repeated any more
 
 
 class StorageActor(Actor):
@@ -182,18 +186,37 @@ class StorageActor(Actor):
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                answer = await call()
+                answer = await (call() if self._health.unavailable_since is None else self._while_wanted(call))
             except Unavailable as error:
                 if self._health.unavailable_since is None:
                     self._health.unavailable_since = self._clock.monotonic()
                 self._health.last_error = str(error)
-                if once:
+                if once or await self._is_given_up_within(pause_s * self._rng.uniform(0.5, 1.0)):
                     raise
-                await self._clock.sleep(pause_s * self._rng.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
                 self._health.unavailable_since = None
                 return answer
+
+    async def _while_wanted(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """The call's answer; a node that stops does not wait long for a store that was away when it was last asked."""
+        answer = asyncio.ensure_future(call())
+        stop = asyncio.ensure_future(self._health.given_up.wait())
+        try:
+            await asyncio.wait([answer, stop], return_when=asyncio.FIRST_COMPLETED)
+            return await self._clock.limit(answer, LAST_S)
+        except TimeoutError:
+            raise Unavailable(f"{self._health.last_error}, nor within {LAST_S:g} s as the node stopped") from None
+        finally:
+            answer.cancel()
+            stop.cancel()
+
+    async def _is_given_up_within(self, pause_s: float) -> bool:
+        given_up = self._health.given_up
+        if not given_up.is_set():
+            with suppress(TimeoutError):
+                await self._clock.limit(given_up.wait(), pause_s)
+        return given_up.is_set()
 
 
 _ONCE = frozenset({m.RescueJobs})
