@@ -232,15 +232,20 @@ class Workload:
         self._starts[ctx.id] += 1
         self._tokens[ctx.id] = max(ctx.fencing_token, self._tokens.get(ctx.id, 0))
         other = self._running.get(ctx.id)
-        if other in self._up and self._up[other].is_up and other not in self._were_frozen:
+        is_second = other in self._up and self._up[other].is_up and other not in self._were_frozen
+        if is_second:
             self._overlaps.append(ctx.id)
+        now = asyncio.get_running_loop().time
+        began = now()
         self._running[ctx.id] = me
         try:
             await ctx.sleep(self._chance.uniform(least_s, longest_s))
         except asyncio.CancelledError:
+            if is_second and me in self._were_frozen and now() == began:
+                self._overlaps.remove(ctx.id)  # a node that wakes up hears in that moment, and in no order, of its loss
             is_meant = ctx.id in self._victims or ctx.name == "hanging" or me in self._leaving
             if not is_meant and me in self._up and self._up[me].is_up:
-                self._cut_short.append((ctx.id, ctx.fencing_token, asyncio.get_running_loop().time()))
+                self._cut_short.append((ctx.id, ctx.fencing_token, now()))
             raise
         finally:
             if self._running.get(ctx.id) is me:
