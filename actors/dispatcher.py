@@ -19,6 +19,7 @@ from ..storage.errors import StorageReset
 from ..storage.job import Claimed
 from ..storage.messages import ClaimJobs, HandBackJobs
 from ..storage.records import ClaimReply, ClaimRequest, HandBack
+from .membership import RenewNow
 from .node import NodeParts
 from .wakeups import Subscribe
 from .worker import Assign, Report, Vacancy
@@ -86,9 +87,7 @@ class Dispatcher(Actor):
             # Not given up early in an outage: it is repeated until the store answers, and then its leases would be
             # nobody's until the heartbeat finds them.
             [(reply, since)] = await self._storage.ask(request, timeout=max(self._node.lease_s, SHORTEST_CLAIM_S))
-            is_fresh = self._node.trust.is_fresh(since, self.context.clock.monotonic())
-            if is_fresh:
-                in_flight.hold(reply.jobs, since)
+            is_ours = self._hold(reply.jobs, since)
         except StorageReset as error:
             self._node.store_was_reset(str(error))
             return
@@ -99,7 +98,7 @@ class Dispatcher(Actor):
             return
         finally:
             in_flight.claims_under_way -= 1
-        if not is_fresh and reply.jobs:
+        if not is_ours:
             self._hand_back(reply.jobs)
         elif reply.jobs:
             self._room -= len(reply.jobs)
@@ -107,6 +106,16 @@ class Dispatcher(Actor):
             await self._worker.tell(Assign(reply.jobs))
         if len(reply.jobs) < wanted:
             self._sleep(reply)
+
+    def _hold(self, jobs: Sequence[Claimed], since: float) -> bool:
+        """Count the leases as ours, if they can still be relied on."""
+        trust, now = self._node.trust, self.context.clock.monotonic()
+        if not trust.is_trusted(since, now):
+            return not jobs
+        self._node.in_flight.hold(jobs, since)
+        if jobs and not trust.is_fresh(since, now):
+            self.context.ref("membership").try_tell(RenewNow())
+        return True
 
     def _hand_back(self, jobs: Sequence[Claimed]) -> None:
         """Let go of what was claimed too long ago. Refused for those that others have by now."""

@@ -83,9 +83,13 @@ class Heartbeat:
         try:
             await self._clock.limit(self._ended.wait(), LAST_S)
         except TimeoutError:
-            if self._own is not None and self._task is not None:
-                self._own.call_soon_threadsafe(self._task.cancel)
+            self._interrupt()
             await self._ended.wait()
+
+    def _interrupt(self) -> None:
+        if self._own is not None and self._task is not None:
+            with suppress(RuntimeError):  # its loop is closed: it has ended meanwhile
+                self._own.call_soon_threadsafe(self._task.cancel)
 
     def _run_in_thread(self) -> None:
         with suppress(asyncio.CancelledError):
@@ -104,6 +108,10 @@ class Heartbeat:
                 pause_s = await self._beat()
                 await self._wait(pause_s)
             await self._store.close()
+        except asyncio.CancelledError:
+            self._on_home(self._ended.set)  # nobody waits for the rest
+            await self._store.close()
+            raise
         finally:
             if watch is not None:
                 watch.cancel()

@@ -35,8 +35,8 @@ LOOKS_IN_DOUBT = 50  # while renewals fail: between giving a lease up and its en
 
 
 @dataclass(frozen=True, slots=True)
-class JobsChanged:
-    """Something may have been asked of a running job."""
+class RenewNow:
+    """Renew leases at once: something may have been asked of a running job, or some have little time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Membership(Actor):
         self._clock = self.context.clock
         self._storage = self.context.ref("store")
         me = self.context.ref()
-        await self.context.ref("wakeups").tell(Subscribe("control", "", me, JobsChanged()))
+        await self.context.ref("wakeups").tell(Subscribe("control", "", me, RenewNow()))
         self._latest_report = self._report()
         self._row = Node(
             boot_id=self._node.boot_id,
@@ -102,7 +102,7 @@ class Membership(Actor):
                 if error != self._missed:
                     self._node.log.warning("leases could not be renewed; trying again", error=error)
                 self._missed = error
-            case JobsChanged():
+            case RenewNow():
                 self._heartbeat.nudge()
             case StateChanged():
                 self._latest_report = self._report()

@@ -1,8 +1,8 @@
 """What a node may rely on: its own leases, the expiry of others' leases, the store itself.
 
 - Its own leases hold for nine tenths of a lease, counted from the start of the last good renewal, or of the claim while
-  no renewal has named them. The next one does within a third: a claim that was answered so late that this would be too
-  late (a node that was frozen meanwhile hears of it then) is not worked on.
+  no renewal has named them. The next one does within a third; it is asked for at once where that would be too late, and
+  a claim that is answered after nine tenths (a node that was frozen meanwhile hears of it then) is not worked on.
 - Leases of others can be told to have expired only while renewals go through, ours standing for theirs. After an outage
   so long that a live node's lease may have run out in it (two thirds of a lease, since whoever was due to renew when it
   began had that much left), everybody gets one lease to renew or to hand back before anybody is expired. So does
@@ -17,7 +17,7 @@ from math import inf
 
 OWN = 0.9  # of a lease
 OTHERS = 2 / 3
-FRESH = OWN - 1 / 3
+FRESH = OWN - 1 / 3  # the next renewal comes while it holds
 
 
 class Trust:
@@ -50,8 +50,12 @@ class Trust:
         """Leases that were last confirmed before that moment may be over; 0 while the last renewal is young."""
         return now - OWN * self._lease_s if now > self.own_until else 0.0
 
+    def is_trusted(self, since: float, now: float) -> bool:
+        """Whether leases of a claim that began at `since` can be relied on."""
+        return now - since < OWN * self._lease_s
+
     def is_fresh(self, since: float, now: float) -> bool:
-        """Whether leases of a claim that began at `since` will be renewed while they hold."""
+        """Whether they will be renewed while they hold, without anybody's doing."""
         return now - since < FRESH * self._lease_s
 
     def is_in_doubt(self, now: float) -> bool:

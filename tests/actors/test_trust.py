@@ -23,9 +23,11 @@ def test_own_leases_are_trusted_for_nine_tenths_from_the_start_of_the_renewal(tr
     assert trust.own_since(137.1) == pytest.approx(110.1)
 
 
-def test_a_claim_is_fresh_while_the_next_renewal_comes_in_time(trust: Trust) -> None:
+def test_a_claim_holds_for_as_long_and_is_fresh_while_the_next_renewal_comes_in_time(trust: Trust) -> None:
     assert trust.is_fresh(110.0, 126.9)
     assert not trust.is_fresh(110.0, 127.1)
+    assert trust.is_trusted(110.0, 136.9)
+    assert not trust.is_trusted(110.0, 137.1)
 
 
 def test_a_renewal_that_is_late_is_in_doubt(trust: Trust) -> None:
