@@ -72,15 +72,16 @@ class Ballot:
         """The answer was taken note of: the next call may be made."""
         self._under_way = None
 
-    async def last_words(self, held: Term | None) -> bool:
+    async def last_words(self, held: Term | None, *, in_trouble: bool) -> bool:
         """Wait for the call under way and resign what is held, by that very call perhaps; whether anything was.
 
-        A second for each: a store that is slower is away, and what is held ends by itself.
+        A second for each where the store was away lately: what is held then ends by itself.
         """
-        self._longest_s = min(self._longest_s, LAST_S)
+        if in_trouble:
+            self._longest_s = min(self._longest_s, LAST_S)
         if self._under_way is not None:
             with suppress(Exception):  # that would be the crash which ends the leader, and it is told already
-                row = (await self._clock.limit(self._under_way, LAST_S)).row  # a campaign may yet be granted
+                row = (await self._clock.limit(self._under_way, self._longest_s)).row  # a campaign may yet be granted
                 if row is not None and row.holder == self._holder:
                     held = row.term
         if held is None:

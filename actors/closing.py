@@ -1,7 +1,8 @@
 """Writes the outcomes of a worker's attempts: all that ended while one write was under way make the next one.
 
-Nothing is given up while the node may still hold the leases: a store that does not answer is asked again, and each
-write is idempotent. A write that the store refuses means that the lease was lost: it is counted, and nothing else.
+Nothing is given up while the node may still hold the leases, unless it stops: a store that does not answer is asked
+again, and each write is idempotent. A write that the store refuses means that the lease was lost: it is counted, and
+nothing else.
 
 A job's way ends here, by way of `storage/actor.py`.
 """

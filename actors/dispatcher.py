@@ -84,8 +84,8 @@ class Dispatcher(Actor):
         in_flight = self._node.in_flight
         in_flight.claims_under_way += 1
         try:
-            # Not given up early in an outage: it is repeated until the store answers, and then its leases would be
-            # nobody's until the heartbeat finds them.
+            # Not given up early in an outage: it is repeated until the store answers or the node stops, and then its
+            # leases would be nobody's until the heartbeat finds them.
             [(reply, since)] = await self._storage.ask(request, timeout=max(self._node.lease_s, SHORTEST_CLAIM_S))
             is_ours = self._hold(reply.jobs, since)
         except StorageReset as error:

@@ -72,7 +72,7 @@ class Heartbeat:
             self._task = self._home.create_task(self._run())
 
     def nudge(self) -> None:
-        """Beat now: something may have been asked of a running job."""
+        """Beat now."""
         if self._own is not None and self._nudged is not None:
             self._own.call_soon_threadsafe(self._nudged.set)
 

@@ -30,6 +30,13 @@ class InFlight:
         for job in jobs:
             self._leases[job.id] = (job.claim_token, job.queue, since)
 
+    def renewed(self, beats: Iterable[Beat], since: float) -> None:
+        """Count those leases as renewed by a beat that began at `since`; not those that ended or changed meanwhile."""
+        for beat in beats:
+            lease = self._leases.get(beat.id)
+            if lease is not None and lease[0] == beat.claim_token:
+                self._leases[beat.id] = (lease[0], lease[1], since)
+
     def release(self, job_id: bytes, claim_token: int) -> None:
         """Forget a lease; a newer lease on the same job stays."""
         lease = self._leases.get(job_id)
@@ -67,7 +74,7 @@ class InFlight:
         return [(job_id, token) for job_id, (token, of, _) in self._leases.items() if of == queue]
 
     def older_than(self, limit: float) -> list[bytes]:
-        """Jobs leased before that monotonic second."""
+        """Jobs leased or last renewed before that monotonic second."""
         return [job_id for job_id, (_, _, since) in self._leases.items() if since < limit]
 
     def note_progress(self, job_id: bytes, progress: bytes) -> None:

@@ -164,7 +164,8 @@ class Leader(Actor):
             left_s = max(tenure.trusted_until - self._clock.monotonic(), 0.0)
             self._leave(tenure)
             await self._room.stopped(tenure, left_s + self._hurry_s)
-        if self._node.trust.reset is None and await self._ballot.last_words(self._held):
+        in_trouble = self._is_in_trouble
+        if self._node.trust.reset is None and await self._ballot.last_words(self._held, in_trouble=in_trouble):
             self._announce_vacant()
         self._tasks.cancel()
 

@@ -120,6 +120,7 @@ class Membership(Actor):
         self._keep_row(beaten.began)
         in_flight = self._node.in_flight
         tokens = {beat.id: beat.claim_token for beat in beaten.beats}
+        in_flight.renewed(beaten.beats, beaten.began)
         lost = [
             job_id
             for job_id in beaten.reply.lost
@@ -159,8 +160,8 @@ class Membership(Actor):
         now = self._clock.monotonic()
         if self._node.trust.reset is not None:
             self._stop_all()
-        elif own_since := self._node.trust.own_since(now):
-            untrusted = self._node.in_flight.older_than(own_since)
+        else:
+            untrusted = self._node.in_flight.older_than(self._node.trust.own_since(now))
             fresh = set(self._node.in_flight.tokens(untrusted)) - self._given_up
             if fresh:
                 self._node.log.error("leases could not be renewed in time; their attempts stop", jobs=len(fresh))

@@ -1,7 +1,7 @@
 """What a node may rely on: its own leases, the expiry of others' leases, the store itself.
 
-- Its own leases hold for nine tenths of a lease, counted from the start of the last good renewal, or of the claim while
-  no renewal has named them. The next one does within a third; it is asked for at once where that would be too late, and
+- Each of its own leases holds for nine tenths of its time, counted from the start of the last good renewal that named
+  it, or of the claim. The next renewal comes within a third; it is asked for at once where that would be too late, and
   a claim that is answered after nine tenths (a node that was frozen meanwhile hears of it then) is not worked on.
 - Leases of others can be told to have expired only while renewals go through, ours standing for theirs. After an outage
   so long that a live node's lease may have run out in it (two thirds of a lease, since whoever was due to renew when it
@@ -26,7 +26,7 @@ class Trust:
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
         self._renewed_at = 0.0
-        self.own_until = OWN * lease_s  # from then on only younger leases can be relied on; read for each attempt
+        self.own_until = OWN * lease_s  # from then on no renewal vouches for any; read before each attempt
         self._rescues_from = inf  # no renewal has gone through yet
         self.reset: str | None = None  # what is said of a store that was emptied or replaced
 
@@ -47,8 +47,8 @@ class Trust:
         self.own_until = began + OWN * self._lease_s
 
     def own_since(self, now: float) -> float:
-        """Leases that were last confirmed before that moment may be over; 0 while the last renewal is young."""
-        return now - OWN * self._lease_s if now > self.own_until else 0.0
+        """Leases that were last confirmed before that moment may be over."""
+        return now - OWN * self._lease_s
 
     def is_trusted(self, since: float, now: float) -> bool:
         """Whether leases of a claim that began at `since` can be relied on."""

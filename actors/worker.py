@@ -116,8 +116,10 @@ class Worker(Actor):
         for attempt in list(self._running.values()):
             self._abandon(attempt)
         await self._closing.flushed()
-        await self._hand_back_unseen()
-        await self.processes.close()
+        try:
+            await self._hand_back_unseen()
+        finally:
+            await self.processes.close()
         if isinstance(exit, Crashed):
             self._node.log.warning("worker crashed, its jobs were handed back", queue=self._queue)
 
@@ -169,7 +171,10 @@ class Worker(Actor):
     def _drop_untrusted(self, now: float) -> None:
         """Begin nothing whose lease may be over: a node that was frozen ends its attempts before it looks at leases."""
         untrusted = set(self._node.in_flight.older_than(self._node.trust.own_since(now)))
-        self._stop_jobs([job.id for job in self._waiting if job.id in untrusted], Stop.LEASE_LOST)
+        dropped = [job.id for job in self._waiting if job.id in untrusted]
+        if dropped:
+            self._node.log.error("leases could not be renewed in time; their jobs do not begin", jobs=len(dropped))
+            self._stop_jobs(dropped, Stop.LEASE_LOST)
 
     def _stop_older(self, attempt: Attempt) -> None:
         """Its job was claimed anew, so its lease was lost, which nobody here may have heard of; the new one waits."""

@@ -110,7 +110,9 @@ class Node(Hands):
 
     async def close(self) -> None:
         """Stop the tree, then close the store."""
-        self.health.given_up.set()
+        now = self.parts.clock.monotonic()
+        self.health.work_ends.begin(now)
+        self.health.all_ends.begin(now)
         try:
             await self.root.__aexit__(None, None, None)
         finally:
@@ -180,10 +182,12 @@ class Node(Hands):
         self.begin_drain()
         assert self._leaving is not None
         await self._leaving
-        self.health.given_up.set()
-        while self._work:
-            await self.root.stop_child(self._work.pop())
-        self.health.given_up.clear()
+        self.health.work_ends.begin(self.parts.clock.monotonic())
+        try:
+            while self._work:
+                await self.root.stop_child(self._work.pop())
+        finally:
+            self.health.work_ends.is_over()
 
     async def _leave(self) -> None:
         grace_s = self._runtime.settings.grace_s

@@ -9,9 +9,9 @@ was answered has its write on disk. Of a store that takes claims, ends and the r
 When something fails:
 - The store does not answer (`Unavailable`): the actor repeats the call, 50 ms to 2 s apart, until it is answered.
   Every write is idempotent, so a call that took effect before its answer was lost does no harm. That is a state
-  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline, or until the node stops
-  (`StoreHealth.given_up`). A rescue alone is not repeated: the first to be heard after an outage, it would take the
-  jobs of all who could not renew (`Rescuer`).
+  (`StoreHealth.unavailable_since`), never a crash; askers wait until their own deadline, or until whoever asks stops
+  (`Ending`). A rescue alone is not repeated: the first to be heard after an outage, it would take the jobs of all who
+  could not renew (`Rescuer`).
 - One verb fails (`Full`, say): the asks of that verb fail with the error, the others are answered as usual.
 - Anything else is our fault: the actor crashes, the supervisor starts it anew on the same store, askers ask again.
 
@@ -25,6 +25,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from ..kernel.actor import Actor
@@ -40,7 +41,26 @@ from .revival import Revival
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
-LAST_S = 1.0  # for what is asked of a store that is away when the node stops
+LAST_S = 1.0  # a call is repeated, when whoever asks stops
+LEAST_S = 0.1  # such a call may take, when that is over
+
+
+class Ending:
+    """Whether those who ask are stopping: from `at` (monotonic seconds) on a store that is away is not waited for."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self.has_begun = asyncio.Event()
+
+    def begin(self, now: float) -> None:
+        """They stop now."""
+        self.at = now
+        self.has_begun.set()
+
+    def is_over(self) -> None:
+        """They have stopped; others may begin."""
+        self.at = None
+        self.has_begun.clear()
 
 
 class StoreHealth:
@@ -49,7 +69,8 @@ class StoreHealth:
     def __init__(self) -> None:
         self.unavailable_since: float | None = None  # monotonic seconds
         self.last_error: str | None = None
-        self.given_up = asyncio.Event()  # set by a node that stops: nothing is repeated any more
+        self.work_ends = Ending()  # of claims, ends, leases; what others ask of the same store goes on
+        self.all_ends = Ending()
 
 
 class StorageActor(Actor):
@@ -89,7 +110,7 @@ class StorageActor(Actor):
     async def _commit_one(self, message: Any) -> Any:
         try:
             items = getattr(message, "items", ())
-            return await self._patiently(self._caller(type(message), message, items), once=type(message) in _ONCE)
+            return await self._patiently(type(message), self._caller(type(message), message, items))
         except StorageError as error:
             return Failure(error)
 
@@ -122,7 +143,7 @@ class StorageActor(Actor):
             return
         items = [item for index in group for item in messages[index].items]
         try:
-            replies = await self._patiently(self._caller(type(first), first, items))
+            replies = await self._patiently(type(first), self._caller(type(first), first, items))
         except StorageError as error:
             for index in group:
                 answers[index] = Failure(error)
@@ -181,45 +202,72 @@ class StorageActor(Actor):
         replies = await self._store.jobs.claim(requests, boot_id=self._boot_id, lease_ms=lease_ms)
         return [m.Leased(reply, since) for reply in replies]
 
-    async def _patiently(self, call: Callable[[], Awaitable[Any]], *, once: bool = False) -> Any:
+    async def _patiently(self, verb: type, call: Callable[[], Awaitable[Any]]) -> Any:
         """The call's answer, repeated while the store does not answer at all."""
+        health = self._health
+        ending = health.work_ends if verb in _OF_WORK else health.all_ends
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                answer = await (call() if self._health.unavailable_since is None else self._while_wanted(call))
+                answer = await (call() if health.unavailable_since is None else self._while_wanted(call, ending))
             except Unavailable as error:
-                if self._health.unavailable_since is None:
-                    self._health.unavailable_since = self._clock.monotonic()
-                self._health.last_error = str(error)
-                if once or await self._is_given_up_within(pause_s * self._rng.uniform(0.5, 1.0)):
+                if health.unavailable_since is None:
+                    health.unavailable_since = self._clock.monotonic()
+                health.last_error = str(error)
+                left_s = self._left_s(ending)
+                if verb in _ONCE or left_s <= 0:
                     raise
+                await self._pause(min(pause_s * self._rng.uniform(0.5, 1.0), left_s), ending)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
-                self._health.unavailable_since = None
+                health.unavailable_since = None
                 return answer
 
-    async def _while_wanted(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The call's answer; a node that stops does not wait long for a store that was away when it was last asked."""
+    def _left_s(self, ending: Ending) -> float:
+        """For how long a call to a store that is away is repeated: for ever, unless whoever asks is stopping."""
+        if ending.at is None:
+            return inf
+        return max(ending.at, self._health.unavailable_since or 0.0) + LAST_S - self._clock.monotonic()
+
+    async def _pause(self, pause_s: float, ending: Ending) -> None:
+        """Wait that long, or until the ending begins."""
+        if ending.at is not None:
+            await self._clock.sleep(pause_s)
+            return
+        with suppress(TimeoutError):
+            await self._clock.limit(ending.has_begun.wait(), pause_s)
+
+    async def _while_wanted(self, call: Callable[[], Awaitable[Any]], ending: Ending) -> Any:
+        """The call's answer, for which whoever stops does not wait long: the store was away when it was last asked."""
         answer = asyncio.ensure_future(call())
-        stop = asyncio.ensure_future(self._health.given_up.wait())
+        stop = asyncio.ensure_future(ending.has_begun.wait())
         try:
             await asyncio.wait([answer, stop], return_when=asyncio.FIRST_COMPLETED)
-            return await self._clock.limit(answer, LAST_S)
-        except TimeoutError:
-            raise Unavailable(f"{self._health.last_error}, nor within {LAST_S:g} s as the node stopped") from None
+            if not answer.done():
+                with suppress(TimeoutError):
+                    await self._clock.limit(asyncio.wait([answer]), max(self._left_s(ending), LEAST_S))
+            if answer.done():
+                return answer.result()
+            raise Unavailable(str(self._health.last_error))
         finally:
             answer.cancel()
             stop.cancel()
 
-    async def _is_given_up_within(self, pause_s: float) -> bool:
-        given_up = self._health.given_up
-        if not given_up.is_set():
-            with suppress(TimeoutError):
-                await self._clock.limit(given_up.wait(), pause_s)
-        return given_up.is_set()
-
 
 _ONCE = frozenset({m.RescueJobs})
+_OF_WORK = frozenset(
+    {
+        m.ClaimJobs,
+        m.FinishJobs,
+        m.RetryJobs,
+        m.SnoozeJobs,
+        m.HandBackJobs,
+        m.RescueJobs,
+        m.RegisterNode,
+        m.ForgetNodes,
+        m.AnswerControls,
+    }
+)
 _BATCHED = frozenset(
     {m.InsertJobs, m.ClaimJobs, m.FinishJobs, m.RetryJobs, m.SnoozeJobs, m.HandBackJobs, m.ReviveJobs, m.DeleteJobs}
 )

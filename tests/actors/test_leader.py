@@ -34,10 +34,11 @@ class Cluster:
         self.machines: list[Machine] = []
         self._ends: list[asyncio.Event] = []
 
-    def start(self, factory: Callable[..., Actor] = Keeper) -> LeadingNode:
+    def start(self, factory: Callable[..., Actor] = Keeper, *, lease_s: float = LEASE_S) -> LeadingNode:
         """A further node."""
+        number = len(self.nodes) + 1
         node = LeadingNode(
-            self.board.another(), self.clock, number=len(self.nodes) + 1, book=self.book, factory=factory
+            self.board.another(), self.clock, number=number, book=self.book, factory=factory, lease_s=lease_s
         )
         end = asyncio.Event()
 
@@ -294,6 +295,19 @@ class TestLosingTheRole:
             stopped = cluster.clock.monotonic()
             assert await cluster.leader() is other
             assert cluster.clock.monotonic() - stopped <= 0.2
+
+        run(play)
+
+    def test_a_store_that_is_slow_is_left_time_for_the_last_words(self) -> None:
+        """A campaign that is under way when its node stops is granted yet, and given back."""
+
+        async def play(cluster: Cluster) -> None:
+            node = cluster.start(lease_s=30.0)
+            node.line.slow_s = 5.0
+            await cluster.clock.sleep(1.0)
+            await cluster.stop(node)
+            row = await cluster.row()
+            assert (row.holder, row.number) == (None, 1)
 
         run(play)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +20,9 @@ from callboard.runtime.environment import environment_here
 from callboard.storage.memory.driver import MemoryStore
 from callboard.storage.memory.jobs import MemoryJobs
 from callboard.storage.ports.store import Store
-from callboard.storage.records import Rescued
+from callboard.storage.records import ClaimReply, ClaimRequest, Rescued
 from callboard.testing import Machine, simulate
-from tests.support.faulty_store import FaultPlan, FaultyStore, When
+from tests.support.faulty_store import FaultPlan, FaultyStore, NthCallOf, When
 
 LEASE_S = 2.0
 SWEEP_S = LEASE_S / 3
@@ -128,6 +128,13 @@ def is_executing(handle: Handle[Any]) -> Callable[[], Awaitable[bool]]:
     return probe
 
 
+def is_begun(cluster: Cluster, handle: Handle[Any]) -> Callable[[], Awaitable[bool]]:
+    async def probe() -> bool:
+        return cluster.starts[handle.id] > 0
+
+    return probe
+
+
 class TestClocks:
     @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86_400.0, -86_400.0, 1.0])
     def test_f45_a_wall_clock_that_jumps_moves_no_lease_no_role_and_no_timeout(self, jump_s: float) -> None:
@@ -203,6 +210,20 @@ class Outage(FaultPlan):
 
     def next_call(self, method: str) -> When | None:
         return When.BEFORE if self.is_on and method not in self.heals else None
+
+
+class SlowClaims(MemoryJobs):
+    """What was claimed is heard of half a lease later."""
+
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
+        super().__init__(store._board, clock)
+        self._own_clock = clock
+
+    async def claim(self, requests: Sequence[ClaimRequest], *, boot_id: bytes, lease_ms: int) -> list[ClaimReply]:
+        replies = await super().claim(requests, boot_id=boot_id, lease_ms=lease_ms)
+        if any(reply.jobs for reply in replies):
+            await self._own_clock.sleep(LEASE_S / 2)
+        return replies
 
 
 class TestRecovery:
@@ -347,3 +368,77 @@ class TestRecovery:
 
         for seed in range(5):
             run(play, seed=seed)
+
+    @pytest.mark.parametrize("part", [0.1, 0.3, 0.5])
+    def test_a_lease_that_no_renewal_has_named_is_trusted_from_its_claim(self, part: float) -> None:
+        """Renewals that go through meanwhile, for other leases, say nothing of it."""
+
+        async def play(cluster: Cluster) -> None:
+            outage = Outage()
+            slow = cluster.board.another(clock=cluster.clock)
+            slow.jobs = SlowClaims(cluster.board, cluster.clock)
+            node = await cluster.start(store=FaultyStore(slow, outage))
+            client = cluster.runtime()
+            async with client:
+                await cluster.clock.sleep(part * LEASE_S)
+                handle = await client.jobs["work"].enqueue(10 * LEASE_S)
+                await cluster.until(is_executing(handle))
+                leased = cluster.clock.monotonic()
+                await cluster.until(is_begun(cluster, handle))
+                outage.is_on = True
+
+                async def is_given_up() -> bool:
+                    return not len(node.node.parts.in_flight)
+
+                assert await cluster.until(is_given_up) - leased <= LEASE_S
+                outage.is_on = False
+                await handle.cancel()
+
+        run(play)
+
+    def test_work_that_ends_in_an_outage_leaves_what_others_ask_to_be_repeated(self) -> None:
+        async def play(cluster: Cluster) -> None:
+            outage = Outage()
+            runtime = cluster.runtime(store=FaultyStore(cluster.board, outage))
+            async with runtime:
+                async with runtime.work({"default": 2}):
+                    await cluster.clock.sleep(1.0)
+                    outage.is_on = True
+                    enqueuing = asyncio.ensure_future(runtime.jobs["work"].enqueue(0.0))
+                    await cluster.clock.sleep(0.3)
+                await cluster.clock.sleep(0.5)
+                assert not enqueuing.done()
+                outage.is_on = False
+                handle = await enqueuing
+                async with runtime.work({"default": 2}):
+                    assert await handle.result(timeout=60) == 0.0
+
+        run(play)
+
+    def test_a_call_that_fails_once_as_its_node_is_closed_is_made_again(self) -> None:
+        """The job that was interrupted is there for others at once, not when its lease is over."""
+
+        async def play(cluster: Cluster) -> None:
+            hiccup = NthCallOf("jobs.hand_back", 1, When.BEFORE)
+            hiccup.arm()
+            runtime = cluster.runtime(store=FaultyStore(cluster.board, hiccup))
+            client = cluster.runtime()
+
+            async def work() -> None:
+                async with runtime.work({"default": 2}):
+                    await asyncio.Event().wait()
+
+            async with client:
+                handle = await client.jobs["work"].enqueue(100.0)
+                async with runtime:
+                    working = asyncio.ensure_future(work())
+                    await cluster.until(is_executing(handle))
+                    for _ in range(2):  # the second one cuts the drain short
+                        working.cancel()
+                        await cluster.clock.sleep(0.05)
+                    await asyncio.wait([working])
+                job = await handle.job()
+                assert hiccup.has_failed
+                assert (job.state, job.attempt, job.crashes) == (JobState.AVAILABLE, 0, 0)
+
+        run(play)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 from builtins import list as list_of
@@ -80,10 +81,12 @@ class Said(NodeLog):
 class Line(RoleStore):
     """A node's way to the roles, which a test may cut."""
 
-    def __init__(self, inner: RoleStore) -> None:
+    def __init__(self, inner: RoleStore, clock: Clock) -> None:
         self._inner = inner
+        self._clock = clock
         self.is_cut = False
         self.loses: str | None = None  # the verb whose next call is executed and its answer lost
+        self.slow_s = 0.0  # until a call is executed, whether or not its caller still waits
 
     async def campaign(self, roles: Sequence[str], *, holder: bytes, lease_ms: int) -> list_of[RoleRow]:
         return await self._call("campaign", self._inner.campaign(roles, holder=holder, lease_ms=lease_ms))
@@ -101,11 +104,15 @@ class Line(RoleStore):
         if self.is_cut:
             close_unawaited(call)
             raise Unavailable("cut off")
-        answer = await call
+        answer = await (asyncio.shield(self._later(call)) if self.slow_s else call)
         if self.loses == verb:
             self.loses = None
             raise Unavailable("the answer was lost")
         return answer
+
+    async def _later(self, call: Awaitable[T]) -> T:
+        await self._clock.sleep(self.slow_s)
+        return await call
 
 
 def close_unawaited(call: object) -> None:
@@ -128,7 +135,7 @@ class LeadingNode:
     ) -> None:
         self.boot_id = bytes([number]) * 16
         self.store = store
-        self.line = Line(store.roles)
+        self.line = Line(store.roles, clock)
         self.said = Said()
         self.parts = NodeParts(
             boot_id=self.boot_id,

@@ -32,6 +32,7 @@ MAY_SLEEP = {
     "tests/actors/test_leader.py": _VIRTUAL,
     "tests/runtime/test_recovery.py": _VIRTUAL,
     "tests/runtime/test_singletons.py": _VIRTUAL,
+    "tests/support/leaders.py::Line": _VIRTUAL,
     "tests/support/network_workload.py::NetworkWorkload": _VIRTUAL,
     "tests/support/skewed_nodes.py::SkewedNodes": _VIRTUAL,
     "tests/support/workload.py::Workload": _VIRTUAL,
