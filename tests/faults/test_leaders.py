@@ -18,6 +18,7 @@ import pytest
 from harness.processes import BENCH, Proc
 from harness.records import Record
 from tests.faults.load import passing
+from tests.faults.proxied import behind_a_proxy
 from tests.faults.stage import Stage, staged
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
@@ -165,17 +166,8 @@ async def test_f48_a_leader_that_stood_still_for_three_leases_writes_nothing_mor
 
 async def test_f49_a_leader_that_is_cut_off_from_its_store_steps_down_before_another_leads(tmp_path: Path) -> None:
     """It serves on meanwhile, says why, and takes part again when the store is back."""
-    if (why := postgres.missing()) is not None:
-        pytest.skip(why)
-    server = await asyncio.to_thread(PostgresServer)
-    try:
-        with FaultProxy(server.socket) as proxy:
-            assert isinstance(proxy.at, tuple)
-            behind = f"postgresql://postgres@{proxy.at[0]}:{proxy.at[1]}/postgres?sslmode=disable"
-            async with staged(tmp_path, server.url) as stage:
-                await a_cut(stage, proxy, lead(stage, lease_s=CUT_LEASE_S, CALLBOARD_STORE=behind))
-    finally:
-        await asyncio.to_thread(server.stop)
+    async with behind_a_proxy("postgres") as (proxy, url, behind), staged(tmp_path, url) as stage:
+        await a_cut(stage, proxy, lead(stage, lease_s=CUT_LEASE_S, CALLBOARD_STORE=behind))
 
 
 async def a_cut(stage: Stage, proxy: FaultProxy, cut: Proc) -> None:

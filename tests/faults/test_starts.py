@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from callboard import Runtime, Settings
 from callboard.runtime.patience import patiently
+from tests.faults.proxied import behind_a_proxy
 from tests.faults.stage import staged
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy
-from tests.support.servers import postgres
-from tests.support.servers import redis as redis_server
 
 STORES = ["postgres", "redis"]
 FEWEST_REPLIES = 5  # until a node is ready: it opens, takes notice of the schema, registers and beats
 WAIT_S = 20.0
 
 
-@asynccontextmanager
-async def behind_a_proxy(store: str, folder: Path) -> AsyncIterator[tuple[FaultProxy, str, str]]:
-    """A private server: the proxy before it, its URL, and its URL by way of the proxy."""
-    if store == "redis":
-        if (path := redis_server.binary()) is None:
-            pytest.skip(redis_server.missing() or "no redis-server of its own can be started")
-        redis = redis_server.RedisServer(path)
-        try:
-            redis.start()
-            with FaultProxy((redis.at.host, redis.at.port)) as proxy:
-                assert isinstance(proxy.at, tuple)
-                yield proxy, redis.at.url, f"redis://{proxy.at[0]}:{proxy.at[1]}/0"
-        finally:
-            redis.remove()
-        return
-    if (why := postgres.missing()) is not None:
-        pytest.skip(why)
-    server = await asyncio.to_thread(postgres.PostgresServer)
-    try:
-        with FaultProxy(server.socket, folder / ".s.PGSQL.5432") as proxy:
-            yield proxy, server.url, f"postgresql:///postgres?host={folder}&user=postgres"
-    finally:
-        await asyncio.to_thread(server.stop)
-
-
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("store", STORES)
 async def test_run_waits_for_a_server_without_being_told_to(store: str, tmp_path: Path) -> None:
-    async with behind_a_proxy(store, tmp_path) as (proxy, url, through), staged(tmp_path, url, nodes_url=through) as at:
+    async with behind_a_proxy(store) as (proxy, url, through), staged(tmp_path, url, nodes_url=through) as at:
         proxy.refuse()
         node = at.spawn()
         await eventually(lambda: "waiting up to 30 s for it" in node.text() or node.exit_code is not None)
@@ -68,7 +41,7 @@ async def test_run_waits_for_a_server_without_being_told_to(store: str, tmp_path
 @pytest.mark.parametrize("store", STORES)
 async def test_a_node_whose_nth_reply_is_lost_starts_all_the_same(store: str, tmp_path: Path) -> None:
     """The server did what it was asked, and the connection ended: at each step of the start in turn."""
-    async with behind_a_proxy(store, tmp_path) as (proxy, url, through):
+    async with behind_a_proxy(store) as (proxy, url, through):
         async with Runtime(url, migrate=True):
             pass
         said: list[str] = []
